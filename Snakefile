@@ -1,0 +1,41 @@
+# Homing: from raw downloads to a trained photo geolocator. The table of contents; every stage is one file in rules/.
+#
+#   snakemake --profile profiles/local                                   the demo: a generated toy planet
+#   snakemake --profile profiles/slurm --configfile config/osv5m.yaml    a preset, on a cluster
+#   snakemake --profile profiles/local finetune                          one stage and what it needs
+import os
+import sys
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+HERE = Path(workflow.basedir)
+sys.path.insert(0, str(HERE / "src"))
+os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE / "src"), os.environ.get("PYTHONPATH", "")])
+
+
+configfile: HERE / "config/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/retrieve.smk"
+include: "rules/photos.smk"
+include: "rules/labels.smk"
+include: "rules/geocells.smk"
+include: "rules/training.smk"
+include: "rules/refine.smk"
+include: "rules/evaluate.smk"
+include: "rules/report.smk"
+
+
+localrules:
+    all, retrieve, labels, geocells, pretrain, embeddings, finetune, refine, evaluate, report
+
+
+rule all:
+    default_target: True
+    input:
+        expand("results/runs/{run}/report.html", run=RUNS),
+        expand("results/runs/{run}/model", run=RUNS),

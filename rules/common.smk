@@ -1,0 +1,87 @@
+# The configuration of each run, and the small functions that the other rule files declare their files and resources with.
+from homing import config as configuration
+from homing.code import fingerprint
+
+CONFIG = configuration.resolve(config)
+RUNS = configuration.runs(CONFIG)
+SOURCES = configuration.read_sources(HERE / "config/sources.csv")
+
+
+wildcard_constraints:
+    run="|".join(RUNS),
+    dataset="[a-z0-9_]+",
+    version="[A-Za-z0-9_.-]+",
+    trunk="pretrained|finetuned",
+    photo_set="[A-Za-z0-9_]+",
+    file="[^/]+",
+
+
+def settings(script, *keys):
+    """What a rule depends on beside its files: its slice of the configuration and the code it runs, as ONE dict.
+
+    Snakemake compares params as a set of values without names, so they must not be given one by one.
+    """
+    return lambda wildcards: {
+        "config": configuration.pick(CONFIG, keys, run=wildcards.get("run")),
+        "code": fingerprint(HERE / f"workflow/scripts/{script}.py"),
+    }
+
+
+def of_run(wildcards):
+    """The resolved configuration of the wildcard's run."""
+    return configuration.run_config(CONFIG, wildcards.run)
+
+
+def run_dataset(wildcards):
+    return of_run(wildcards)["run_dataset"]
+
+
+def raw_files(source):
+    """Paths of the raw files of `<dataset>/<version>`, in the order of config/sources.csv."""
+    return [f"results/raw/{source}/{row['file']}" for row in configuration.source_rows(SOURCES, source)]
+
+
+def raw_manifests(*sources):
+    """Their manifests (size, sha256, url, licence): small, so that a rule re-runs when the content changed, not the date."""
+    rows = [(source, row) for source in sources for row in configuration.source_rows(SOURCES, source)]
+    return [f"results/raw/{source}/manifests/{row['file']}.json" for source, row in rows]
+
+
+def photo_files(dataset):
+    """The photo table of a data set and what is read from its shards."""
+    folder = f"results/photos/{dataset}"
+    return {"photos": f"{folder}/photos.parquet", "index": f"{folder}/index.parquet", "shards": f"{folder}/shards"}
+
+
+def final_trunk(wildcards):
+    """The encoder whose embeddings are searched: fine-tuning changes it unless only the heads are trained."""
+    return "pretrained" if of_run(wildcards)["finetune"]["trainable"] == "heads" else "finetuned"
+
+
+def set_dataset(wildcards):
+    """The data set a photo set is taken from: the run's own for train, val and test, else the benchmark of that name."""
+    return run_dataset(wildcards) if wildcards.photo_set in ("train", "val", "test") else wildcards.photo_set
+
+
+def embeddings(wildcards, dataset, trunk=None):
+    folder = f"results/runs/{wildcards.run}/embeddings/{trunk or final_trunk(wildcards)}/{dataset}"
+    return {"vectors": f"{folder}/vectors.npy", "photo_ids": f"{folder}/photo_ids.parquet"}
+
+
+def photo_sets(run):
+    """The photo sets that are predicted in a run."""
+    return ["val", "test", *configuration.run_config(CONFIG, run)["evaluate"]["benchmarks"]]
+
+
+def training_resources(stage):
+    """Resources of a training job. Several nodes are asked for as the SLURM plugin wants them: one task per node."""
+    asked = CONFIG[stage]
+    nodes, gpus = asked["nodes"], asked["gpus_per_node"]
+    if nodes == 1:
+        return {"nodes": 1} | ({"gpu": gpus} if gpus else {})
+    return {"nodes": nodes, "mpi": "srun", "tasks": nodes, "tasks_per_gpu": 0} | ({"gres": f"gpu:{gpus}"} if gpus else {})
+
+
+def size_mb(base, per_input):
+    """Memory that grows with the input: base + per_input x its size, both in MB."""
+    return lambda wildcards, input: int(base + per_input * input.size_mb)

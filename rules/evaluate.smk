@@ -1,0 +1,56 @@
+# Every prediction file of a photo set is scored by the same evaluator, baselines included.
+READOUTS = ["geocell", "refined", "constant", "thumbnail"]
+
+
+def truth(wildcards):
+    dataset = set_dataset(wildcards)
+    return {
+        "photos": photo_files(dataset)["photos"],
+        "labels": f"results/labels/{dataset}/labels.parquet",
+        "train_labels": f"results/labels/{run_dataset(wildcards)}/labels.parquet",
+        "train_photos": photo_files(run_dataset(wildcards))["photos"],
+    }
+
+
+rule evaluate_predictions:
+    message: "Score the {wildcards.photo_set} predictions of run {wildcards.run}"
+    input:
+        unpack(truth),
+        **{name: f"results/runs/{{run}}/predictions/{{photo_set}}/{name}.parquet" for name in [*READOUTS, "tasks"]},
+        splits="results/runs/{run}/splits.parquet",
+        geocells="results/runs/{run}/geocells/geocells.parquet",
+        assignments="results/runs/{run}/geocells/assignments.parquet",
+    output:
+        metrics="results/runs/{run}/metrics/{photo_set}.json",
+    params:
+        settings=settings("evaluate_predictions", "seed", "evaluate"),
+    log: "results/logs/{run}/evaluate_predictions/{photo_set}.log",
+    benchmark: "results/benchmarks/{run}/evaluate_predictions/{photo_set}.tsv"
+    threads: 1
+    resources:
+        mem_mb=size_mb(1000, 20),
+        runtime=60,
+    script: "../workflow/scripts/evaluate_predictions.py"
+
+
+rule summarise_run:
+    message: "Headline figures of run {wildcards.run}"
+    input:
+        metrics=lambda wildcards: expand("results/runs/{{run}}/metrics/{photo_set}.json", photo_set=photo_sets(wildcards.run)),
+    output:
+        summary="results/runs/{run}/summary.json",
+        provenance="results/runs/{run}/provenance.json",
+    params:
+        settings=settings("summarise_run", *configuration.KEYS),
+        benchmarks="results/benchmarks",
+    log: "results/logs/{run}/summarise_run.log",
+    benchmark: "results/benchmarks/{run}/summarise_run.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    script: "../workflow/scripts/summarise_run.py"
+
+
+rule evaluate:
+    input: expand("results/runs/{run}/summary.json", run=RUNS),

@@ -1,0 +1,33 @@
+# Semantic geocells: the partition of the land that the classifier predicts, and the cell of every photo.
+
+
+def cell_dataset(wildcards):
+    return of_run(wildcards)["geocells"]["dataset"] or run_dataset(wildcards)
+
+
+rule make_geocells:
+    message: "Make the geocells of run {wildcards.run}"
+    input:
+        areas=areas_file(),
+        photos=lambda wildcards: f"results/photos/{cell_dataset(wildcards)}/photos.parquet",
+        labels=lambda wildcards: f"results/labels/{cell_dataset(wildcards)}/labels.parquet",
+        run_photos=lambda wildcards: f"results/photos/{run_dataset(wildcards)}/photos.parquet",
+        run_labels=lambda wildcards: f"results/labels/{run_dataset(wildcards)}/labels.parquet",
+        splits="results/runs/{run}/splits.parquet",
+    output:
+        geocells="results/runs/{run}/geocells/geocells.parquet",
+        assignments="results/runs/{run}/geocells/assignments.parquet",
+        quality="results/runs/{run}/geocells/quality.json",
+    params:
+        settings=settings("make_geocells", "seed", "geocells"),
+    log: "results/logs/{run}/make_geocells.log",
+    benchmark: "results/benchmarks/{run}/make_geocells.tsv"
+    threads: 2
+    resources:
+        mem_mb=size_mb(4000, 10),
+        runtime=240,
+    script: "../workflow/scripts/make_geocells.py"
+
+
+rule geocells:
+    input: expand("results/runs/{run}/geocells/geocells.parquet", run=RUNS),

@@ -1,0 +1,99 @@
+# Predictions of a photo set: the classifier's, the refined ones, and the baselines, all in the same table.
+
+
+rule predict_photos:
+    message: "Predict the {wildcards.photo_set} photos of run {wildcards.run}"
+    input:
+        unpack(lambda wildcards: embeddings(wildcards, set_dataset(wildcards))),
+        model="results/runs/{run}/finetuned",
+        geocells="results/runs/{run}/geocells/geocells.parquet",
+        splits="results/runs/{run}/splits.parquet",
+    output:
+        predictions="results/runs/{run}/predictions/{photo_set}/geocell.parquet",
+        tasks="results/runs/{run}/predictions/{photo_set}/tasks.parquet",
+    params:
+        settings=settings("predict_photos", "refine"),
+    log: "results/logs/{run}/predict_photos/{photo_set}.log",
+    benchmark: "results/benchmarks/{run}/predict_photos/{photo_set}.tsv"
+    threads: 2
+    resources:
+        mem_mb=size_mb(2000, 4),
+        runtime=120,
+    script: "../workflow/scripts/predict_photos.py"
+
+
+rule build_refine_index:
+    message: "Cluster the training photos of run {wildcards.run} into prototypes"
+    input:
+        unpack(lambda wildcards: embeddings(wildcards, run_dataset(wildcards))),
+        photos=lambda wildcards: photo_files(run_dataset(wildcards))["photos"],
+        splits="results/runs/{run}/splits.parquet",
+        assignments="results/runs/{run}/geocells/assignments.parquet",
+    output:
+        index=directory("results/runs/{run}/refine_index"),
+    params:
+        settings=settings("build_refine_index", "refine"),
+    log: "results/logs/{run}/build_refine_index.log",
+    benchmark: "results/benchmarks/{run}/build_refine_index.tsv"
+    threads: 2
+    resources:
+        mem_mb=size_mb(2000, 6),
+        runtime=240,
+    script: "../workflow/scripts/build_refine_index.py"
+
+
+rule refine_predictions:
+    message: "Refine the {wildcards.photo_set} predictions of run {wildcards.run}"
+    input:
+        unpack(lambda wildcards: embeddings(wildcards, set_dataset(wildcards))),
+        predictions="results/runs/{run}/predictions/{photo_set}/geocell.parquet",
+        index="results/runs/{run}/refine_index",
+    output:
+        predictions="results/runs/{run}/predictions/{photo_set}/refined.parquet",
+    params:
+        settings=settings("refine_predictions", "refine"),
+    log: "results/logs/{run}/refine_predictions/{photo_set}.log",
+    benchmark: "results/benchmarks/{run}/refine_predictions/{photo_set}.tsv"
+    threads: 2
+    resources:
+        mem_mb=size_mb(2000, 6),
+        runtime=120,
+    script: "../workflow/scripts/refine_predictions.py"
+
+
+def baseline_inputs(wildcards):
+    """The photos to be predicted and the training photos, with their shards for the thumbnails."""
+    train, queries = photo_files(run_dataset(wildcards)), photo_files(set_dataset(wildcards))
+    return train | {f"query_{name}": path for name, path in queries.items()}
+
+
+rule guess_baselines:
+    message: "Guess the {wildcards.photo_set} photos of run {wildcards.run} without a model"
+    input:
+        unpack(baseline_inputs),
+        splits="results/runs/{run}/splits.parquet",
+    output:
+        constant="results/runs/{run}/predictions/{photo_set}/constant.parquet",
+        thumbnail="results/runs/{run}/predictions/{photo_set}/thumbnail.parquet",
+    params:
+        settings=settings("guess_baselines", "evaluate"),
+    log: "results/logs/{run}/guess_baselines/{photo_set}.log",
+    benchmark: "results/benchmarks/{run}/guess_baselines/{photo_set}.tsv"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    script: "../workflow/scripts/guess_baselines.py"
+
+
+rule embeddings:
+    input:
+        [
+            f"results/runs/{run}/embeddings/pretrained/{configuration.run_config(CONFIG, run)['run_dataset']}/vectors.npy"
+            for run in RUNS
+        ],
+
+
+rule refine:
+    input:
+        [f"results/runs/{run}/predictions/{photo_set}/refined.parquet" for run in RUNS for photo_set in photo_sets(run)],

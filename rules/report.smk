@@ -1,0 +1,64 @@
+# What a run hands over: a model package that `homing predict` loads, and one offline HTML page.
+
+
+def variant_summaries(wildcards):
+    """The main run's report shows its variants beside it."""
+    others = [run for run in RUNS if run != wildcards.run] if wildcards.run == RUNS[0] else []
+    return expand("results/runs/{run}/summary.json", run=others)
+
+
+rule package_model:
+    message: "Package the model of run {wildcards.run}"
+    input:
+        model="results/runs/{run}/finetuned",
+        encoder="results/runs/{run}/pretrained",
+        geocells="results/runs/{run}/geocells/geocells.parquet",
+        index="results/runs/{run}/refine_index",
+        summary="results/runs/{run}/summary.json",
+        provenance="results/runs/{run}/provenance.json",
+    output:
+        package=directory("results/runs/{run}/model"),
+    params:
+        settings=settings("package_model", "model", "finetune", "refine"),
+    log: "results/logs/{run}/package_model.log",
+    benchmark: "results/benchmarks/{run}/package_model.tsv"
+    threads: 1
+    resources:
+        mem_mb=size_mb(1000, 3),
+        runtime=30,
+    script: "../workflow/scripts/package_model.py"
+
+
+rule make_report:
+    message: "Write the report of run {wildcards.run}"
+    input:
+        unpack(lambda wildcards: photo_files(run_dataset(wildcards))),
+        labels=lambda wildcards: f"results/labels/{run_dataset(wildcards)}/labels.parquet",
+        splits="results/runs/{run}/splits.parquet",
+        summary="results/runs/{run}/summary.json",
+        provenance="results/runs/{run}/provenance.json",
+        metrics=lambda wildcards: expand("results/runs/{{run}}/metrics/{photo_set}.json", photo_set=photo_sets(wildcards.run)),
+        predictions="results/runs/{run}/predictions/test/refined.parquet",
+        classifier="results/runs/{run}/predictions/test/geocell.parquet",
+        geocells="results/runs/{run}/geocells/geocells.parquet",
+        quality="results/runs/{run}/geocells/quality.json",
+        captions="results/runs/{run}/captions_preview.txt",
+        pretrain_history="results/runs/{run}/pretrain_history.jsonl",
+        finetune_history="results/runs/{run}/finetune_history.jsonl",
+        manifests=raw_manifests(*configuration.used_sources(CONFIG)),
+        variants=variant_summaries,
+    output:
+        report="results/runs/{run}/report.html",
+    params:
+        settings=settings("make_report", "run_dataset", "evaluate"),
+    log: "results/logs/{run}/make_report.log",
+    benchmark: "results/benchmarks/{run}/make_report.tsv"
+    threads: 1
+    resources:
+        mem_mb=size_mb(2000, 2),
+        runtime=30,
+    script: "../workflow/scripts/make_report.py"
+
+
+rule report:
+    input: expand("results/runs/{run}/report.html", run=RUNS),

@@ -1,0 +1,56 @@
+# Raw files: each is one row of config/sources.csv, verified before it is visible, with a manifest beside it.
+
+
+def toyplanet_files():
+    return sorted({row["url"].removeprefix("toyplanet:") for row in SOURCES if row["url"].startswith("toyplanet:")})
+
+
+def source_row(wildcards):
+    return configuration.source_row(SOURCES, f"{wildcards.dataset}/{wildcards.version}", wildcards.file)
+
+
+def generated(wildcards):
+    """The toy planet's file and checksums, for rows that are generated here."""
+    url = source_row(wildcards)["url"]
+    if not url.startswith("toyplanet:"):
+        return []
+    return [ancient(f"results/toyplanet/{url.removeprefix('toyplanet:')}"), "results/toyplanet/SHA256SUMS"]
+
+
+rule make_toyplanet:
+    message: "Generate the toy planet in the upstream formats"
+    output:
+        sums="results/toyplanet/SHA256SUMS",
+        files=expand("results/toyplanet/{file}", file=toyplanet_files()),
+    params:
+        settings=settings("make_toyplanet", "toyplanet"),
+    log: "results/logs/make_toyplanet.log",
+    benchmark: "results/benchmarks/make_toyplanet.tsv"
+    threads: 2
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    script: "../workflow/scripts/make_toyplanet.py"
+
+
+rule retrieve_file:
+    message: "Retrieve {wildcards.file} ({wildcards.dataset}, version {wildcards.version})"
+    input: generated,
+    output:
+        file="results/raw/{dataset}/{version}/{file}",
+        manifest="results/raw/{dataset}/{version}/manifests/{file}.json",
+    params:
+        settings=settings("retrieve_file", "mirror", "accept_licences"),
+        row=source_row,
+    log: "results/logs/retrieve_file/{dataset}/{version}/{file}.log",
+    benchmark: "results/benchmarks/retrieve_file/{dataset}/{version}/{file}.tsv"
+    threads: 1
+    retries: 2
+    resources:
+        mem_mb=1000,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+    script: "../workflow/scripts/retrieve_file.py"
+
+
+rule retrieve:
+    input: raw_manifests(*configuration.used_sources(CONFIG)),

@@ -1,0 +1,64 @@
+"""Fingerprints of code: which source a rule depends on, hashed so that comments and formatting do not count.
+
+A rule depends on its script and on every homing module the script imports, directly or not, at the top or inside a function.
+"""
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[1]
+
+
+def fingerprint(script: str | Path) -> str:
+    """Hex digest of the script's code and that of all homing modules it reaches."""
+    modules = reachable(script)
+    parts = [_digest(Path(script))] + [_digest(path) for path in sorted(modules)]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
+
+
+def reachable(script: str | Path) -> set[Path]:
+    """The files of all homing modules that `script` imports, directly or through others."""
+    found: set[Path] = set()
+    waiting = [Path(script)]
+    while waiting:
+        for path in _imports(waiting.pop()):
+            if path not in found:
+                found.add(path)
+                waiting.append(path)
+    return found
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def _digest(path: Path) -> str:
+    tree = _tree(path)
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+@cache
+def _imports(path: Path) -> tuple[Path, ...]:
+    names: set[str] = set()
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    files = {_module_file(name) for name in names if name.split(".")[0] == "homing"}
+    return tuple(sorted(file for file in files if file))
+
+
+def _module_file(name: str) -> Path | None:
+    base = SOURCE.joinpath(*name.split("."))
+    for candidate in (base.with_suffix(".py"), base / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None

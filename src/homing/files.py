@@ -1,0 +1,51 @@
+"""Files that are never seen half-written, and their checksums."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from homing.errors import HomingError
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """A temporary path (file or folder) beside `path`, renamed onto it when the block ends without an exception."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    workspace = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    workspace.chmod(0o755)
+    try:
+        yield workspace / path.name
+        if path.is_dir():
+            shutil.rmtree(path)
+        os.replace(workspace / path.name, path)
+    finally:
+        shutil.rmtree(workspace, ignore_errors=True)
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write `content` as indented JSON, atomically; NaN and infinity are refused."""
+    with atomic_path(path) as partial:
+        partial.write_text(json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: str | Path) -> Any:
+    """The content of a JSON file. Raises HomingError when it is missing or no JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise HomingError(f"{path}: no such file") from None
+    except ValueError as error:
+        raise HomingError(f"{path}: not valid JSON ({error})") from None
+
+
+def sha256(path: str | Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,40 @@
+"""What every rule's script shares: a log, the rule's settings, and errors of one line."""
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from homing.errors import HomingError
+
+log = logging.getLogger("homing")
+
+
+def start_log(path: str | Path | None = None) -> None:
+    """Log to stderr, and to the file `path` when given."""
+    handlers: list[logging.Handler] = [logging.StreamHandler()]
+    if path:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=handlers, force=True)
+
+
+@contextmanager
+def job(snakemake) -> Iterator[dict]:
+    """Run the body of a rule's script: yields the rule's slice of the configuration.
+
+    A HomingError ends the job with its one line and status 1; anything else is a defect and keeps its traceback, in the log too.
+    """
+    start_log(snakemake.log[0] if snakemake.log else None)
+    started = time.monotonic()
+    try:
+        yield snakemake.params.settings["config"]
+    except HomingError as error:
+        log.error("error: %s", error)
+        sys.exit(1)
+    except Exception:
+        log.exception("%s failed", snakemake.rule)
+        raise
+    log.info("%s took %.1f s", snakemake.rule, time.monotonic() - started)

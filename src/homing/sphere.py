@@ -1,0 +1,57 @@
+"""Geometry on the sphere, in numpy. Latitude comes before longitude; degrees in, kilometres out."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+EARTH_RADIUS_KM = 6371.0088  # mean radius of WGS84 (IUGG)
+
+Floats = NDArray[np.float64]
+
+
+def haversine_km(latitude_a: ArrayLike, longitude_a: ArrayLike, latitude_b: ArrayLike, longitude_b: ArrayLike) -> Floats:
+    """Great-circle distance in km; the arguments (degrees) broadcast against each other."""
+    lat_a, lon_a, lat_b, lon_b = (
+        np.radians(np.asarray(value, dtype=np.float64)) for value in (latitude_a, longitude_a, latitude_b, longitude_b)
+    )
+    chord = np.sin((lat_b - lat_a) / 2) ** 2 + np.cos(lat_a) * np.cos(lat_b) * np.sin((lon_b - lon_a) / 2) ** 2
+    return 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(chord, 0, 1)))
+
+
+def unit_vectors(latitude: ArrayLike, longitude: ArrayLike) -> Floats:
+    """Points on the unit sphere, shape (..., 3)."""
+    lat, lon = np.radians(np.asarray(latitude, dtype=np.float64)), np.radians(np.asarray(longitude, dtype=np.float64))
+    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
+
+
+def from_vectors(vectors: ArrayLike) -> tuple[Floats, Floats]:
+    """Latitude and longitude (degrees) of vectors of any length, shape (..., 3)."""
+    x, y, z = np.moveaxis(np.asarray(vectors, dtype=np.float64), -1, 0)
+    return np.degrees(np.arctan2(z, np.hypot(x, y))), wrap_longitude(np.degrees(np.arctan2(y, x)))
+
+
+def wrap_longitude(longitude: ArrayLike) -> Floats:
+    """Longitudes brought into [-180, 180); values already there are returned to the bit."""
+    longitude = np.asarray(longitude, dtype=np.float64)
+    return np.where((longitude >= -180) & (longitude < 180), longitude, (longitude + 180) % 360 - 180)
+
+
+def spherical_mean(latitude: ArrayLike, longitude: ArrayLike) -> tuple[float, float]:
+    """The direction of the mean unit vector of points (degrees), right across the antimeridian and at the poles."""
+    mean_lat, mean_lon = from_vectors(unit_vectors(latitude, longitude).mean(axis=0))
+    return float(mean_lat), float(mean_lon)
+
+
+def chord_to_km(chord: ArrayLike) -> Floats:
+    """Great-circle distance in km of a straight chord between unit vectors (a k-d tree's distance)."""
+    return 2 * EARTH_RADIUS_KM * np.arcsin(np.clip(np.asarray(chord, dtype=np.float64) / 2, 0, 1))
+
+
+def km_to_chord(distance_km: ArrayLike) -> Floats:
+    """Length of the chord between unit vectors that are `distance_km` apart on the globe."""
+    return 2 * np.sin(np.clip(np.asarray(distance_km, dtype=np.float64) / EARTH_RADIUS_KM, 0, np.pi) / 2)
+
+
+def pixel_area_km2(south: ArrayLike, north: ArrayLike, width_degrees: float) -> Floats:
+    """Area in km2 of a box between two parallels (degrees), `width_degrees` of longitude wide."""
+    band = np.sin(np.radians(np.asarray(north, dtype=np.float64))) - np.sin(np.radians(np.asarray(south, dtype=np.float64)))
+    return EARTH_RADIUS_KM**2 * np.radians(width_degrees) * np.abs(band)

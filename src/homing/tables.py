@@ -1,0 +1,121 @@
+"""The tables between the rooms: one schema each, validated when written and when read, Parquet with zstd.
+
+Units are in the column names or in `docs/architecture.md`. Missing is null, never a magic number.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from homing.errors import HomingError
+from homing.files import atomic_path
+
+
+def _schema(required: dict[str, pa.DataType], nullable: dict[str, pa.DataType] | None = None) -> pa.Schema:
+    fields = [pa.field(name, kind, nullable=False) for name, kind in required.items()]
+    return pa.schema(fields + [pa.field(name, kind) for name, kind in (nullable or {}).items()])
+
+
+_text, _real, _single, _whole = pa.string(), pa.float64(), pa.float32(), pa.int32()
+
+SCHEMAS: dict[str, pa.Schema] = {
+    "photos": _schema(
+        {"photo_id": _text, "latitude": _real, "longitude": _real, "views": pa.int8()},
+        {"captured_at": pa.timestamp("ms"), "author": _text, "heading_deg": _single, "split": _text,
+         "licence": _text, "source_url": _text},
+    ),
+    "rejected": _schema({"row": pa.int64(), "reason": _text}, {"photo_id": _text, "content": _text}),
+    "index": _schema({"photo_id": _text, "view": pa.int8(), "shard": _text, "offset": pa.int64(), "bytes": pa.int64()}),
+    "labels": _schema(
+        {"photo_id": _text},
+        {"country": _text, "country_name": _text, "region_id": _text, "region": _text, "area_id": _text, "area": _text,
+         "town": _text, "admin_distance_km": _single, "climate": pa.int8(), "climate_distance_km": _single,
+         "temperature_c": _single, "temperature_range_c": _single, "temperature_distance_km": _single,
+         "precipitation_mm": _single, "precipitation_range_mm": _single, "precipitation_distance_km": _single,
+         "elevation_m": _single, "elevation_distance_km": _single,
+         "population_per_km2": _single, "population_distance_km": _single,
+         "month": pa.int8(), "drives_on_left": pa.bool_()},
+    ),
+    "splits": _schema({"photo_id": _text, "split": _text}),
+    "assignments": _schema({"photo_id": _text, "cell_id": _whole}),
+    "captions": _schema(
+        {"photo_id": _text},
+        {"location": _text, "climate": _text, "driving_side": _text, "month": _text, "season": _text, "heading": _text},
+    ),
+    "predictions": _schema(
+        {"photo_id": _text, "rank": pa.int16(), "latitude": _real, "longitude": _real},
+        {"cell_id": _whole, "probability": _single},
+    ),
+    "tasks": _schema(
+        {"photo_id": _text},
+        {"climate": pa.int8(), "month": pa.int8(), "temperature_c": _single, "temperature_range_c": _single,
+         "precipitation_mm": _single, "precipitation_range_mm": _single, "elevation_m": _single,
+         "population_per_km2": _single, "latitude": _real, "longitude": _real},
+    ),
+}  # fmt: skip
+
+_RANGES = {"latitude": (-90.0, 90.0), "longitude": (-180.0, 180.0), "climate": (1, 30), "month": (1, 12)}
+_UNIQUE = {"photos": ["photo_id"], "labels": ["photo_id"], "splits": ["photo_id"], "assignments": ["photo_id"],
+           "captions": ["photo_id"], "predictions": ["photo_id", "rank"], "index": ["photo_id", "view"]}  # fmt: skip
+
+
+def write(path: str | Path, frame: pd.DataFrame, schema: str) -> None:
+    """Write `frame` as the table `schema`, atomically. Absent nullable columns become null, further columns are refused.
+
+    Raises HomingError naming the column when a value is missing, out of range, of the wrong type or not unique.
+    """
+    wanted = SCHEMAS[schema]
+    unknown = [name for name in frame.columns if name not in wanted.names]
+    if unknown:
+        raise HomingError(f"{path}: column {unknown[0]!r} is not part of a {schema} table ({', '.join(wanted.names)})")
+    columns = [_column(path, frame, field) for field in wanted]
+    table = pa.Table.from_arrays(columns, schema=wanted)
+    check(path, table, schema)
+    with atomic_path(path) as partial:
+        pq.write_table(table, partial, compression="zstd")
+
+
+def _column(path: str | Path, frame: pd.DataFrame, field: pa.Field) -> pa.Array:
+    if field.name not in frame.columns:
+        return pa.nulls(len(frame), field.type)
+    try:
+        return pa.Array.from_pandas(frame[field.name], type=field.type)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise HomingError(f"{path}: column {field.name!r} must hold {field.type}: {error}") from None
+
+
+def read(path: str | Path, schema: str, columns: list[str] | None = None) -> pd.DataFrame:
+    """The table at `path`, checked against `schema`; only `columns` when given. Raises HomingError."""
+    wanted = SCHEMAS[schema]
+    try:
+        table = pq.read_table(path, columns=columns)
+    except FileNotFoundError:
+        raise HomingError(f"{path}: no such {schema} table") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise HomingError(f"{path}: not a readable Parquet file, remove it and make it again ({error})") from None
+    absent = [name for name in columns or wanted.names if name not in table.column_names]
+    if absent:
+        raise HomingError(f"{path}: no column {absent[0]!r}; a {schema} table has {', '.join(wanted.names)}")
+    return table.to_pandas()
+
+
+def check(path: str | Path, table: pa.Table, schema: str) -> None:
+    """Raise HomingError where a column has nulls it must not have, values out of range, or repeated keys."""
+    for field in SCHEMAS[schema]:
+        column = table.column(field.name)
+        if not field.nullable and column.null_count:
+            raise HomingError(f"{path}: {column.null_count} empty values in column {field.name!r}, which may have none")
+        if field.name in _RANGES:
+            low, high = _RANGES[field.name]
+            values = column.drop_null().to_numpy()
+            bad = np.flatnonzero(~((values >= low) & (values <= high)))
+            if len(bad):
+                raise HomingError(f"{path}: {field.name} {values[bad[0]]} is outside {low}..{high}")
+    keys = _UNIQUE.get(schema)
+    if keys and table.num_rows:
+        repeated = table.group_by(keys).aggregate([([], "count_all")]).num_rows != table.num_rows
+        if repeated:
+            raise HomingError(f"{path}: {' and '.join(keys)} must be unique in a {schema} table")
