@@ -1,0 +1,50 @@
+# make demo   set up and run the demo            make test   run the tests
+# make env    the virtual environment alone      make lint   formats and style
+# make bench  the timed comparisons              make config write config/config.yaml from its schema
+SHELL := /bin/bash
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CORES ?= all
+
+.PHONY: demo test lint bench env config format clean
+
+env: $(STAMP)
+
+$(STAMP): envs/requirements.lock pyproject.toml
+	@echo "== Setting up $(VENV): pinned packages from envs/requirements.lock (a few minutes the first time)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Homing needs Python 3.11 or newer: make PYTHON=python3.11 env"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "This Python has no venv: sudo apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+demo: env
+	@echo "== Running the demo: a generated toy planet, from raw files to a trained geolocator (about 5 minutes on 2 cores)"
+	$(BIN)/snakemake --profile profiles/local --cores $(CORES)
+	@echo "== Done. Open results/runs/demo/report.html; try"
+	@echo "   $(BIN)/homing predict PHOTO.jpg --model results/runs/demo/model"
+
+test: env
+	@echo "== Running the tests: library, workflow, and a real SLURM where Debian's slurm-wlm and munge are installed"
+	$(BIN)/python -m pytest
+
+lint: env
+	@echo "== Checking style: ruff, snakefmt, snakemake --lint"
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check --quiet Snakefile rules
+	$(BIN)/python -m homing.config --check
+
+format: env
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format . ; $(BIN)/snakefmt Snakefile rules
+
+config: env
+	$(BIN)/python -m homing.config
+
+bench: env
+	@for stage in benchmarks/*.py; do echo "== $$stage"; $(BIN)/python $$stage --scale small || exit 1; done
+
+clean:
+	rm -rf results .snakemake
