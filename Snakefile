@@ -31,7 +31,16 @@ include: "rules/report.smk"
 
 
 localrules:
-    all, retrieve, labels, geocells, pretrain, embeddings, finetune, refine, evaluate, report
+    all,
+    retrieve,
+    labels,
+    geocells,
+    pretrain,
+    embeddings,
+    finetune,
+    refine,
+    evaluate,
+    report,
 
 
 rule all:

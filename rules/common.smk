@@ -69,8 +69,8 @@ def embeddings(wildcards, dataset, trunk=None):
 
 
 def photo_sets(run):
-    """The photo sets that are predicted in a run."""
-    return ["val", "test", *configuration.run_config(CONFIG, run)["evaluate"]["benchmarks"]]
+    """The photo sets that are predicted and scored in a run."""
+    return ["test", *configuration.run_config(CONFIG, run)["evaluate"]["benchmarks"]]
 
 
 def training_resources(stage):
@@ -79,7 +79,9 @@ def training_resources(stage):
     nodes, gpus = asked["nodes"], asked["gpus_per_node"]
     if nodes == 1:
         return {"nodes": 1} | ({"gpu": gpus} if gpus else {})
-    return {"nodes": nodes, "mpi": "srun", "tasks": nodes, "tasks_per_gpu": 0} | ({"gres": f"gpu:{gpus}"} if gpus else {})
+    return {"nodes": nodes, "mpi": "srun", "tasks": nodes, "tasks_per_gpu": 0} | (
+        {"gres": f"gpu:{gpus}"} if gpus else {}
+    )
 
 
 def size_mb(base, per_input):

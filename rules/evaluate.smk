@@ -13,7 +13,6 @@ def truth(wildcards):
 
 
 rule evaluate_predictions:
-    message: "Score the {wildcards.photo_set} predictions of run {wildcards.run}"
     input:
         unpack(truth),
         **{name: f"results/runs/{{run}}/predictions/{{photo_set}}/{name}.parquet" for name in [*READOUTS, "tasks"]},
@@ -22,35 +21,47 @@ rule evaluate_predictions:
         assignments="results/runs/{run}/geocells/assignments.parquet",
     output:
         metrics="results/runs/{run}/metrics/{photo_set}.json",
-    params:
-        settings=settings("evaluate_predictions", "seed", "evaluate"),
-    log: "results/logs/{run}/evaluate_predictions/{photo_set}.log",
-    benchmark: "results/benchmarks/{run}/evaluate_predictions/{photo_set}.tsv"
+    log:
+        "results/logs/{run}/evaluate_predictions/{photo_set}.log",
+    benchmark:
+        "results/benchmarks/{run}/evaluate_predictions/{photo_set}.tsv"
     threads: 1
     resources:
         mem_mb=size_mb(1000, 20),
         runtime=60,
-    script: "../workflow/scripts/evaluate_predictions.py"
+    params:
+        settings=settings("evaluate_predictions", "seed", "evaluate"),
+    message:
+        "Score the {wildcards.photo_set} predictions of run {wildcards.run}"
+    script:
+        "../workflow/scripts/evaluate_predictions.py"
 
 
 rule summarise_run:
-    message: "Headline figures of run {wildcards.run}"
     input:
-        metrics=lambda wildcards: expand("results/runs/{{run}}/metrics/{photo_set}.json", photo_set=photo_sets(wildcards.run)),
+        metrics=lambda wildcards: expand(
+            "results/runs/{{run}}/metrics/{photo_set}.json", photo_set=photo_sets(wildcards.run)
+        ),
     output:
         summary="results/runs/{run}/summary.json",
         provenance="results/runs/{run}/provenance.json",
-    params:
-        settings=settings("summarise_run", *configuration.KEYS),
-        benchmarks="results/benchmarks",
-    log: "results/logs/{run}/summarise_run.log",
-    benchmark: "results/benchmarks/{run}/summarise_run.tsv"
+    log:
+        "results/logs/{run}/summarise_run.log",
+    benchmark:
+        "results/benchmarks/{run}/summarise_run.tsv"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
-    script: "../workflow/scripts/summarise_run.py"
+    params:
+        settings=settings("summarise_run", *configuration.KEYS),
+        benchmarks="results/benchmarks",
+    message:
+        "Headline figures of run {wildcards.run}"
+    script:
+        "../workflow/scripts/summarise_run.py"
 
 
 rule evaluate:
-    input: expand("results/runs/{run}/summary.json", run=RUNS),
+    input:
+        expand("results/runs/{run}/summary.json", run=RUNS),

@@ -6,7 +6,6 @@ def cell_dataset(wildcards):
 
 
 rule make_geocells:
-    message: "Make the geocells of run {wildcards.run}"
     input:
         areas=areas_file(),
         photos=lambda wildcards: f"results/photos/{cell_dataset(wildcards)}/photos.parquet",
@@ -18,16 +17,22 @@ rule make_geocells:
         geocells="results/runs/{run}/geocells/geocells.parquet",
         assignments="results/runs/{run}/geocells/assignments.parquet",
         quality="results/runs/{run}/geocells/quality.json",
-    params:
-        settings=settings("make_geocells", "seed", "geocells"),
-    log: "results/logs/{run}/make_geocells.log",
-    benchmark: "results/benchmarks/{run}/make_geocells.tsv"
+    log:
+        "results/logs/{run}/make_geocells.log",
+    benchmark:
+        "results/benchmarks/{run}/make_geocells.tsv"
     threads: 2
     resources:
         mem_mb=size_mb(4000, 10),
         runtime=240,
-    script: "../workflow/scripts/make_geocells.py"
+    params:
+        settings=settings("make_geocells", "seed", "geocells"),
+    message:
+        "Make the geocells of run {wildcards.run}"
+    script:
+        "../workflow/scripts/make_geocells.py"
 
 
 rule geocells:
-    input: expand("results/runs/{run}/geocells/geocells.parquet", run=RUNS),
+    input:
+        expand("results/runs/{run}/geocells/geocells.parquet", run=RUNS),

@@ -4,21 +4,25 @@ DRIVING_SIDE = CONFIG["labels"]["driving_side"]
 
 
 rule prepare_boundaries:
-    message: "Read the administrative areas of {wildcards.dataset}, version {wildcards.version}"
     input:
         files=lambda wildcards: ancient(raw_files(f"{wildcards.dataset}/{wildcards.version}")),
         manifests=lambda wildcards: raw_manifests(f"{wildcards.dataset}/{wildcards.version}"),
     output:
         areas="results/boundaries/{dataset}/{version}/areas.parquet",
-    params:
-        settings=settings("prepare_boundaries"),
-    log: "results/logs/prepare_boundaries/{dataset}/{version}.log",
-    benchmark: "results/benchmarks/prepare_boundaries/{dataset}/{version}.tsv"
+    log:
+        "results/logs/prepare_boundaries/{dataset}/{version}.log",
+    benchmark:
+        "results/benchmarks/prepare_boundaries/{dataset}/{version}.tsv"
     threads: 1
     resources:
         mem_mb=size_mb(2000, 8),
         runtime=120,
-    script: "../workflow/scripts/prepare_boundaries.py"
+    params:
+        settings=settings("prepare_boundaries"),
+    message:
+        "Read the administrative areas of {wildcards.dataset}, version {wildcards.version}"
+    script:
+        "../workflow/scripts/prepare_boundaries.py"
 
 
 def areas_file():
@@ -26,25 +30,30 @@ def areas_file():
 
 
 rule label_photos:
-    message: "Label the photos of {wildcards.dataset}"
     input:
+        **{name: ancient(raw_files(CONFIG["labels"][name]["source"])) for name in RASTERS},
         photos="results/photos/{dataset}/photos.parquet",
         areas=areas_file(),
         driving_side=ancient(raw_files(DRIVING_SIDE)),
         manifests=raw_manifests(DRIVING_SIDE, *(CONFIG["labels"][name]["source"] for name in RASTERS)),
-        **{name: ancient(raw_files(CONFIG["labels"][name]["source"])) for name in RASTERS},
     output:
         labels="results/labels/{dataset}/labels.parquet",
-    params:
-        settings=settings("label_photos", "labels"),
-    log: "results/logs/label_photos/{dataset}.log",
-    benchmark: "results/benchmarks/label_photos/{dataset}.tsv"
+    log:
+        "results/logs/label_photos/{dataset}.log",
+    benchmark:
+        "results/benchmarks/label_photos/{dataset}.tsv"
     threads: 2
     resources:
         mem_mb=size_mb(4000, 2),
         runtime=240,
-    script: "../workflow/scripts/label_photos.py"
+    params:
+        settings=settings("label_photos", "labels"),
+    message:
+        "Label the photos of {wildcards.dataset}"
+    script:
+        "../workflow/scripts/label_photos.py"
 
 
 rule labels:
-    input: expand("results/labels/{dataset}/labels.parquet", dataset=configuration.used_datasets(CONFIG)),
+    input:
+        expand("results/labels/{dataset}/labels.parquet", dataset=configuration.used_datasets(CONFIG)),

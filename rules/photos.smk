@@ -10,36 +10,45 @@ def collection_files(wildcards):
 
 
 rule import_photos:
-    message: "Read, check and shard the photos of {wildcards.dataset}"
-    input: unpack(collection_files),
+    input:
+        unpack(collection_files),
     output:
         photos="results/photos/{dataset}/photos.parquet",
         rejected="results/photos/{dataset}/rejected.parquet",
         index="results/photos/{dataset}/index.parquet",
         shards=directory("results/photos/{dataset}/shards"),
-    params:
-        settings=settings("import_photos", "datasets", "shards", "mirror", "max_rejected_share"),
-    log: "results/logs/import_photos/{dataset}.log",
-    benchmark: "results/benchmarks/import_photos/{dataset}.tsv"
+    log:
+        "results/logs/import_photos/{dataset}.log",
+    benchmark:
+        "results/benchmarks/import_photos/{dataset}.tsv"
     threads: 2
     resources:
         mem_mb=2000,
         runtime=720,
-    script: "../workflow/scripts/import_photos.py"
+    params:
+        settings=settings("import_photos", "datasets", "shards", "mirror", "max_rejected_share"),
+    message:
+        "Read, check and shard the photos of {wildcards.dataset}"
+    script:
+        "../workflow/scripts/import_photos.py"
 
 
 rule assign_splits:
-    message: "Divide the photos of run {wildcards.run} into train, val and test"
     input:
         photos=lambda wildcards: photo_files(run_dataset(wildcards))["photos"],
     output:
         splits="results/runs/{run}/splits.parquet",
-    params:
-        settings=settings("assign_splits", "seed", "splits", "run_dataset"),
-    log: "results/logs/{run}/assign_splits.log",
-    benchmark: "results/benchmarks/{run}/assign_splits.tsv"
+    log:
+        "results/logs/{run}/assign_splits.log",
+    benchmark:
+        "results/benchmarks/{run}/assign_splits.tsv"
     threads: 1
     resources:
         mem_mb=size_mb(1000, 20),
         runtime=60,
-    script: "../workflow/scripts/assign_splits.py"
+    params:
+        settings=settings("assign_splits", "seed", "splits", "run_dataset"),
+    message:
+        "Divide the photos of run {wildcards.run} into train, val and test"
+    script:
+        "../workflow/scripts/assign_splits.py"

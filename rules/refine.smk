@@ -2,7 +2,6 @@
 
 
 rule predict_photos:
-    message: "Predict the {wildcards.photo_set} photos of run {wildcards.run}"
     input:
         unpack(lambda wildcards: embeddings(wildcards, set_dataset(wildcards))),
         model="results/runs/{run}/finetuned",
@@ -11,19 +10,23 @@ rule predict_photos:
     output:
         predictions="results/runs/{run}/predictions/{photo_set}/geocell.parquet",
         tasks="results/runs/{run}/predictions/{photo_set}/tasks.parquet",
-    params:
-        settings=settings("predict_photos", "refine"),
-    log: "results/logs/{run}/predict_photos/{photo_set}.log",
-    benchmark: "results/benchmarks/{run}/predict_photos/{photo_set}.tsv"
+    log:
+        "results/logs/{run}/predict_photos/{photo_set}.log",
+    benchmark:
+        "results/benchmarks/{run}/predict_photos/{photo_set}.tsv"
     threads: 2
     resources:
         mem_mb=size_mb(2000, 4),
         runtime=120,
-    script: "../workflow/scripts/predict_photos.py"
+    params:
+        settings=settings("predict_photos", "refine"),
+    message:
+        "Predict the {wildcards.photo_set} photos of run {wildcards.run}"
+    script:
+        "../workflow/scripts/predict_photos.py"
 
 
 rule build_refine_index:
-    message: "Cluster the training photos of run {wildcards.run} into prototypes"
     input:
         unpack(lambda wildcards: embeddings(wildcards, run_dataset(wildcards))),
         photos=lambda wildcards: photo_files(run_dataset(wildcards))["photos"],
@@ -31,34 +34,43 @@ rule build_refine_index:
         assignments="results/runs/{run}/geocells/assignments.parquet",
     output:
         index=directory("results/runs/{run}/refine_index"),
-    params:
-        settings=settings("build_refine_index", "refine"),
-    log: "results/logs/{run}/build_refine_index.log",
-    benchmark: "results/benchmarks/{run}/build_refine_index.tsv"
+    log:
+        "results/logs/{run}/build_refine_index.log",
+    benchmark:
+        "results/benchmarks/{run}/build_refine_index.tsv"
     threads: 2
     resources:
         mem_mb=size_mb(2000, 6),
         runtime=240,
-    script: "../workflow/scripts/build_refine_index.py"
+    params:
+        settings=settings("build_refine_index", "refine"),
+    message:
+        "Cluster the training photos of run {wildcards.run} into prototypes"
+    script:
+        "../workflow/scripts/build_refine_index.py"
 
 
 rule refine_predictions:
-    message: "Refine the {wildcards.photo_set} predictions of run {wildcards.run}"
     input:
         unpack(lambda wildcards: embeddings(wildcards, set_dataset(wildcards))),
         predictions="results/runs/{run}/predictions/{photo_set}/geocell.parquet",
         index="results/runs/{run}/refine_index",
     output:
         predictions="results/runs/{run}/predictions/{photo_set}/refined.parquet",
-    params:
-        settings=settings("refine_predictions", "refine"),
-    log: "results/logs/{run}/refine_predictions/{photo_set}.log",
-    benchmark: "results/benchmarks/{run}/refine_predictions/{photo_set}.tsv"
+    log:
+        "results/logs/{run}/refine_predictions/{photo_set}.log",
+    benchmark:
+        "results/benchmarks/{run}/refine_predictions/{photo_set}.tsv"
     threads: 2
     resources:
         mem_mb=size_mb(2000, 6),
         runtime=120,
-    script: "../workflow/scripts/refine_predictions.py"
+    params:
+        settings=settings("refine_predictions", "refine"),
+    message:
+        "Refine the {wildcards.photo_set} predictions of run {wildcards.run}"
+    script:
+        "../workflow/scripts/refine_predictions.py"
 
 
 def baseline_inputs(wildcards):
@@ -68,22 +80,26 @@ def baseline_inputs(wildcards):
 
 
 rule guess_baselines:
-    message: "Guess the {wildcards.photo_set} photos of run {wildcards.run} without a model"
     input:
         unpack(baseline_inputs),
         splits="results/runs/{run}/splits.parquet",
     output:
         constant="results/runs/{run}/predictions/{photo_set}/constant.parquet",
         thumbnail="results/runs/{run}/predictions/{photo_set}/thumbnail.parquet",
-    params:
-        settings=settings("guess_baselines", "evaluate"),
-    log: "results/logs/{run}/guess_baselines/{photo_set}.log",
-    benchmark: "results/benchmarks/{run}/guess_baselines/{photo_set}.tsv"
+    log:
+        "results/logs/{run}/guess_baselines/{photo_set}.log",
+    benchmark:
+        "results/benchmarks/{run}/guess_baselines/{photo_set}.tsv"
     threads: 2
     resources:
         mem_mb=4000,
         runtime=240,
-    script: "../workflow/scripts/guess_baselines.py"
+    params:
+        settings=settings("guess_baselines", "evaluate"),
+    message:
+        "Guess the {wildcards.photo_set} photos of run {wildcards.run} without a model"
+    script:
+        "../workflow/scripts/guess_baselines.py"
 
 
 rule embeddings:

@@ -8,7 +8,6 @@ def variant_summaries(wildcards):
 
 
 rule package_model:
-    message: "Package the model of run {wildcards.run}"
     input:
         model="results/runs/{run}/finetuned",
         encoder="results/runs/{run}/pretrained",
@@ -18,26 +17,32 @@ rule package_model:
         provenance="results/runs/{run}/provenance.json",
     output:
         package=directory("results/runs/{run}/model"),
-    params:
-        settings=settings("package_model", "model", "finetune", "refine"),
-    log: "results/logs/{run}/package_model.log",
-    benchmark: "results/benchmarks/{run}/package_model.tsv"
+    log:
+        "results/logs/{run}/package_model.log",
+    benchmark:
+        "results/benchmarks/{run}/package_model.tsv"
     threads: 1
     resources:
         mem_mb=size_mb(1000, 3),
         runtime=30,
-    script: "../workflow/scripts/package_model.py"
+    params:
+        settings=settings("package_model", "model", "finetune", "refine"),
+    message:
+        "Package the model of run {wildcards.run}"
+    script:
+        "../workflow/scripts/package_model.py"
 
 
 rule make_report:
-    message: "Write the report of run {wildcards.run}"
     input:
         unpack(lambda wildcards: photo_files(run_dataset(wildcards))),
         labels=lambda wildcards: f"results/labels/{run_dataset(wildcards)}/labels.parquet",
         splits="results/runs/{run}/splits.parquet",
         summary="results/runs/{run}/summary.json",
         provenance="results/runs/{run}/provenance.json",
-        metrics=lambda wildcards: expand("results/runs/{{run}}/metrics/{photo_set}.json", photo_set=photo_sets(wildcards.run)),
+        metrics=lambda wildcards: expand(
+            "results/runs/{{run}}/metrics/{photo_set}.json", photo_set=photo_sets(wildcards.run)
+        ),
         predictions="results/runs/{run}/predictions/test/refined.parquet",
         classifier="results/runs/{run}/predictions/test/geocell.parquet",
         geocells="results/runs/{run}/geocells/geocells.parquet",
@@ -49,16 +54,22 @@ rule make_report:
         variants=variant_summaries,
     output:
         report="results/runs/{run}/report.html",
-    params:
-        settings=settings("make_report", "run_dataset", "evaluate"),
-    log: "results/logs/{run}/make_report.log",
-    benchmark: "results/benchmarks/{run}/make_report.tsv"
+    log:
+        "results/logs/{run}/make_report.log",
+    benchmark:
+        "results/benchmarks/{run}/make_report.tsv"
     threads: 1
     resources:
         mem_mb=size_mb(2000, 2),
         runtime=30,
-    script: "../workflow/scripts/make_report.py"
+    params:
+        settings=settings("make_report", "run_dataset", "evaluate"),
+    message:
+        "Write the report of run {wildcards.run}"
+    script:
+        "../workflow/scripts/make_report.py"
 
 
 rule report:
-    input: expand("results/runs/{run}/report.html", run=RUNS),
+    input:
+        expand("results/runs/{run}/report.html", run=RUNS),

@@ -18,39 +18,49 @@ def generated(wildcards):
 
 
 rule make_toyplanet:
-    message: "Generate the toy planet in the upstream formats"
     output:
         sums="results/toyplanet/SHA256SUMS",
         files=expand("results/toyplanet/{file}", file=toyplanet_files()),
-    params:
-        settings=settings("make_toyplanet", "toyplanet"),
-    log: "results/logs/make_toyplanet.log",
-    benchmark: "results/benchmarks/make_toyplanet.tsv"
+    log:
+        "results/logs/make_toyplanet.log",
+    benchmark:
+        "results/benchmarks/make_toyplanet.tsv"
     threads: 2
     resources:
         mem_mb=2000,
         runtime=30,
-    script: "../workflow/scripts/make_toyplanet.py"
+    params:
+        settings=settings("make_toyplanet", "toyplanet"),
+    message:
+        "Generate the toy planet in the upstream formats"
+    script:
+        "../workflow/scripts/make_toyplanet.py"
 
 
 rule retrieve_file:
-    message: "Retrieve {wildcards.file} ({wildcards.dataset}, version {wildcards.version})"
-    input: generated,
+    input:
+        generated,
     output:
         file="results/raw/{dataset}/{version}/{file}",
         manifest="results/raw/{dataset}/{version}/manifests/{file}.json",
-    params:
-        settings=settings("retrieve_file", "mirror", "accept_licences"),
-        row=source_row,
-    log: "results/logs/retrieve_file/{dataset}/{version}/{file}.log",
-    benchmark: "results/benchmarks/retrieve_file/{dataset}/{version}/{file}.tsv"
-    threads: 1
+    log:
+        "results/logs/retrieve_file/{dataset}/{version}/{file}.log",
+    benchmark:
+        "results/benchmarks/retrieve_file/{dataset}/{version}/{file}.tsv"
     retries: 2
+    threads: 1
     resources:
         mem_mb=1000,
         runtime=lambda wildcards, attempt: 240 * attempt,
-    script: "../workflow/scripts/retrieve_file.py"
+    params:
+        settings=settings("retrieve_file", "mirror", "accept_licences"),
+        row=source_row,
+    message:
+        "Retrieve {wildcards.file} ({wildcards.dataset}, version {wildcards.version})"
+    script:
+        "../workflow/scripts/retrieve_file.py"
 
 
 rule retrieve:
-    input: raw_manifests(*configuration.used_sources(CONFIG)),
+    input:
+        raw_manifests(*configuration.used_sources(CONFIG)),

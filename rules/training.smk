@@ -3,26 +3,29 @@
 
 
 rule write_captions:
-    message: "Write the caption clues of run {wildcards.run}"
     input:
         photos=lambda wildcards: photo_files(run_dataset(wildcards))["photos"],
         labels=lambda wildcards: f"results/labels/{run_dataset(wildcards)}/labels.parquet",
     output:
         captions="results/runs/{run}/captions.parquet",
         preview="results/runs/{run}/captions_preview.txt",
-    params:
-        settings=settings("write_captions", "seed", "captions"),
-    log: "results/logs/{run}/write_captions.log",
-    benchmark: "results/benchmarks/{run}/write_captions.tsv"
+    log:
+        "results/logs/{run}/write_captions.log",
+    benchmark:
+        "results/benchmarks/{run}/write_captions.tsv"
     threads: 1
     resources:
         mem_mb=size_mb(1000, 20),
         runtime=60,
-    script: "../workflow/scripts/write_captions.py"
+    params:
+        settings=settings("write_captions", "seed", "captions"),
+    message:
+        "Write the caption clues of run {wildcards.run}"
+    script:
+        "../workflow/scripts/write_captions.py"
 
 
 rule pretrain_clip:
-    message: "Pretrain CLIP on the captions of run {wildcards.run}"
     input:
         unpack(lambda wildcards: photo_files(run_dataset(wildcards))),
         captions="results/runs/{run}/captions.parquet",
@@ -30,17 +33,22 @@ rule pretrain_clip:
     output:
         model=directory("results/runs/{run}/pretrained"),
         history="results/runs/{run}/pretrain_history.jsonl",
-    params:
-        settings=settings("pretrain_clip", "seed", "captions", "model", "pretrain"),
-    log: "results/logs/{run}/pretrain_clip.log",
-    benchmark: "results/benchmarks/{run}/pretrain_clip.tsv"
-    threads: 2
+    log:
+        "results/logs/{run}/pretrain_clip.log",
+    benchmark:
+        "results/benchmarks/{run}/pretrain_clip.tsv"
     retries: 3
+    threads: 2
     resources:
+        **training_resources("pretrain"),
         mem_mb=4000,
         runtime=1440,
-        **training_resources("pretrain"),
-    script: "../workflow/scripts/pretrain_clip.py"
+    params:
+        settings=settings("pretrain_clip", "seed", "captions", "model", "pretrain"),
+    message:
+        "Pretrain CLIP on the captions of run {wildcards.run}"
+    script:
+        "../workflow/scripts/pretrain_clip.py"
 
 
 def embedding_inputs(wildcards):
@@ -48,23 +56,28 @@ def embedding_inputs(wildcards):
 
 
 rule embed_photos:
-    message: "Embed the photos of {wildcards.dataset} with the {wildcards.trunk} encoder of run {wildcards.run}"
-    input: unpack(embedding_inputs),
+    input:
+        unpack(embedding_inputs),
     output:
         vectors="results/runs/{run}/embeddings/{trunk}/{dataset}/vectors.npy",
         photo_ids="results/runs/{run}/embeddings/{trunk}/{dataset}/photo_ids.parquet",
-    params:
-        settings=settings("embed_photos", "model"),
-    log: "results/logs/{run}/embed_photos/{trunk}/{dataset}.log",
-    benchmark: "results/benchmarks/{run}/embed_photos/{trunk}/{dataset}.tsv"
-    threads: 2
+    log:
+        "results/logs/{run}/embed_photos/{trunk}/{dataset}.log",
+    benchmark:
+        "results/benchmarks/{run}/embed_photos/{trunk}/{dataset}.tsv"
     retries: 2
+    threads: 2
     resources:
+        **({"gpu": 1} if CONFIG["finetune"]["gpus_per_node"] else {}),
         mem_mb=4000,
         runtime=720,
         nodes=1,
-        **({"gpu": 1} if CONFIG["finetune"]["gpus_per_node"] else {}),
-    script: "../workflow/scripts/embed_photos.py"
+    params:
+        settings=settings("embed_photos", "model"),
+    message:
+        "Embed the photos of {wildcards.dataset} with the {wildcards.trunk} encoder of run {wildcards.run}"
+    script:
+        "../workflow/scripts/embed_photos.py"
 
 
 def finetune_inputs(wildcards):
@@ -76,7 +89,6 @@ def finetune_inputs(wildcards):
 
 
 rule finetune_geolocator:
-    message: "Fine-tune the geolocator of run {wildcards.run}"
     input:
         unpack(finetune_inputs),
         encoder="results/runs/{run}/pretrained",
@@ -87,22 +99,29 @@ rule finetune_geolocator:
     output:
         model=directory("results/runs/{run}/finetuned"),
         history="results/runs/{run}/finetune_history.jsonl",
-    params:
-        settings=settings("finetune_geolocator", "seed", "model", "finetune"),
-    log: "results/logs/{run}/finetune_geolocator.log",
-    benchmark: "results/benchmarks/{run}/finetune_geolocator.tsv"
-    threads: 2
+    log:
+        "results/logs/{run}/finetune_geolocator.log",
+    benchmark:
+        "results/benchmarks/{run}/finetune_geolocator.tsv"
     retries: 3
+    threads: 2
     resources:
+        **training_resources("finetune"),
         mem_mb=4000,
         runtime=1440,
-        **training_resources("finetune"),
-    script: "../workflow/scripts/finetune_geolocator.py"
+    params:
+        settings=settings("finetune_geolocator", "seed", "model", "finetune"),
+    message:
+        "Fine-tune the geolocator of run {wildcards.run}"
+    script:
+        "../workflow/scripts/finetune_geolocator.py"
 
 
 rule pretrain:
-    input: expand("results/runs/{run}/pretrained", run=RUNS),
+    input:
+        expand("results/runs/{run}/pretrained", run=RUNS),
 
 
 rule finetune:
-    input: expand("results/runs/{run}/finetuned", run=RUNS),
+    input:
+        expand("results/runs/{run}/finetuned", run=RUNS),

@@ -1,6 +1,7 @@
 """Fingerprints of code: which source a rule depends on, hashed so that comments and formatting do not count.
 
-A rule depends on its script and on every homing module the script imports, directly or not, at the top or inside a function.
+A rule depends on its script and on every homing module the script imports, directly or not, at the top or inside a
+function.
 """
 
 import ast
@@ -39,7 +40,10 @@ def _tree(path: Path) -> ast.Module:
 def _digest(path: Path) -> str:
     tree = _tree(path)
     for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(node) is not None:
+        if (
+            isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+            and ast.get_docstring(node) is not None
+        ):
             node.body = node.body[1:] or [ast.Pass()]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 

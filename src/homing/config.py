@@ -6,6 +6,7 @@
 import csv
 import difflib
 import re
+import sys
 import textwrap
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
@@ -20,7 +21,18 @@ from homing.errors import HomingError
 FOLDER = Path(__file__).resolve().parents[2] / "config"
 
 # What a variant may change; everything else is shared by all runs.
-RUN_KEYS = ("seed", "run_dataset", "splits", "geocells", "captions", "model", "pretrain", "finetune", "refine", "evaluate")
+RUN_KEYS = (
+    "seed",
+    "run_dataset",
+    "splits",
+    "geocells",
+    "captions",
+    "model",
+    "pretrain",
+    "finetune",
+    "refine",
+    "evaluate",
+)
 # Sizes of a job, not of its result: they never make a rule run again.
 LAUNCH_KEYS = ("nodes", "processes_per_node", "gpus_per_node", "checkpoint_minutes")
 
@@ -43,7 +55,9 @@ def resolve(given: Mapping[str, Any]) -> Config:
     for name, changes in config["variants"].items():
         foreign = [key for key in changes if key not in RUN_KEYS]
         if not re.fullmatch(r"[A-Za-z0-9_]+", name) or name == config["run"]:
-            raise HomingError(f"config: variants: {name!r} must be a name of letters, digits and _, other than the run's")
+            raise HomingError(
+                f"config: variants: {name!r} must be a name of letters, digits and _, other than the run's"
+            )
         if foreign:
             raise HomingError(f"config: variants.{name}.{foreign[0]}: a variant may only change {', '.join(RUN_KEYS)}")
         check(merge(config, changes), prefix=f"variants.{name}.")
@@ -71,7 +85,9 @@ def _has_default(node: Mapping[str, Any]) -> bool:
 def _dereference(node: Mapping[str, Any]) -> Config:
     if "$ref" not in node:
         return dict(node)
-    return schema()["$defs"][node["$ref"].rsplit("/", 1)[1]] | {key: value for key, value in node.items() if key != "$ref"}
+    return schema()["$defs"][node["$ref"].rsplit("/", 1)[1]] | {
+        key: value for key, value in node.items() if key != "$ref"
+    }
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Config:
@@ -90,7 +106,9 @@ def check(config: Mapping[str, Any], prefix: str = "") -> None:
     """Raise HomingError with one line naming the first wrong key, what it may be, and the nearest known key."""
     from jsonschema import Draft202012Validator
 
-    errors = sorted(Draft202012Validator(schema()).iter_errors(config), key=lambda error: list(map(str, error.absolute_path)))
+    errors = sorted(
+        Draft202012Validator(schema()).iter_errors(config), key=lambda error: list(map(str, error.absolute_path))
+    )
     if errors:
         raise HomingError(_explain(errors[0], prefix))
 
@@ -121,17 +139,20 @@ def _as_list(value: Any) -> list[str]:
 
 def _check_meaning(config: Config, prefix: str) -> None:
     """What a schema cannot say: keys that must agree with each other."""
-    cells, datasets, model = config["geocells"], config["datasets"], config["model"]
+    cells, datasets, model, run_dataset = config["geocells"], config["datasets"], config["model"], config["run_dataset"]
+    pretrained, splits = model["pretrained"], config["splits"]
     problems = [
         (cells["min_photos"] > cells["max_photos"], "geocells.min_photos is larger than geocells.max_photos"),
-        (config["run_dataset"] not in datasets, f"run_dataset {config['run_dataset']!r} is none of datasets: {', '.join(datasets)}"),
-        (config["splits"]["method"] == "regions" and not config["splits"]["regions"], "splits.regions must name boxes"),
-        (not model["pretrained"] and model["image_side"] % model["patch"], "model.image_side must be a multiple of model.patch"),
-        (not model["pretrained"] and model["width"] % model["heads"], "model.width must be a multiple of model.heads"),
-        (not model["pretrained"] and model["text_width"] % model["heads"], "model.text_width must be a multiple of model.heads"),
-        (bool(model["pretrained"]) and not model["pretrained"].startswith((".", "/")) and not model["revision"],
-         "model.revision must pin the commit of a hub model"),
-    ]  # fmt: skip
+        (run_dataset not in datasets, f"run_dataset {run_dataset!r} is none of datasets: {', '.join(datasets)}"),
+        (splits["method"] == "regions" and not splits["regions"], "splits.regions must name boxes"),
+        (
+            bool(pretrained) and not pretrained.startswith((".", "/")) and not model["revision"],
+            "model.revision must pin the commit of a hub model",
+        ),
+    ]
+    for size, divisor in (("image_side", "patch"), ("width", "heads"), ("text_width", "heads")):
+        uneven = not pretrained and model[size] % model[divisor] != 0
+        problems.append((uneven, f"model.{size} must be a multiple of model.{divisor}"))
     for name in [*config["evaluate"]["benchmarks"], cells["dataset"] or config["run_dataset"]]:
         problems.append((name not in datasets, f"{name!r} is none of datasets: {', '.join(datasets)}"))
     for name, dataset in datasets.items():
@@ -214,26 +235,44 @@ def used_sources(config: Config) -> list[str]:
     return [source for source in [*places, *photos] if source]
 
 
-def write_reference(path: str | Path) -> None:
-    """Write `config/config.yaml`: every key with its default, its description above it."""
-    lines = ["# Every key with its default. Written from config/schema.yaml by `make config`: change defaults there, and put your",
-             "# own values into a file of your own: snakemake --configfile my.yaml"]  # fmt: skip
-    _reference(schema(), lines, indent="")
-    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
 def _reference(node: Mapping[str, Any], lines: list[str], indent: str) -> None:
     for name, child in node["properties"].items():
         child = _dereference(child)
         if "description" in child:
-            lines += textwrap.wrap(child["description"], 120, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
+            lines += textwrap.wrap(
+                child["description"], 120, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# "
+            )
         if "properties" in child and "default" not in child:
             lines.append(f"{indent}{name}:")
             _reference(child, lines, indent + "  ")
         else:
-            value = yaml.safe_dump(child["default"], default_flow_style=True, width=1000, sort_keys=False).removesuffix("...\n")
+            value = yaml.safe_dump(child["default"], default_flow_style=True, width=1000, sort_keys=False).removesuffix(
+                "...\n"
+            )
             lines.append(f"{indent}{name}: {value.strip()}")
 
 
+def reference() -> str:
+    """The text of `config/config.yaml`: every key with its default, its description above it."""
+    lines = [
+        "# Every key with its default. Written from config/schema.yaml by `make config`: change defaults there, and",
+        "# put your own values into a file of your own: snakemake --configfile my.yaml",
+    ]
+    _reference(schema(), lines, indent="")
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: list[str]) -> int:
+    """Write config/config.yaml, or with `--check` say whether it is what the schema gives."""
+    path = FOLDER / "config.yaml"
+    if "--check" not in arguments:
+        path.write_text(reference(), encoding="utf-8")
+        return 0
+    if path.read_text(encoding="utf-8") == reference():
+        return 0
+    print(f"{path.name} is not what schema.yaml gives: run `make config`", file=sys.stderr)
+    return 1
+
+
 if __name__ == "__main__":
-    write_reference(FOLDER / "config.yaml")
+    sys.exit(main(sys.argv[1:]))

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         yield workspace / path.name
         if path.is_dir():
             shutil.rmtree(path)
-        os.replace(workspace / path.name, path)
+        (workspace / path.name).replace(path)
     finally:
         shutil.rmtree(workspace, ignore_errors=True)
 

@@ -18,14 +18,17 @@ def start_log(path: str | Path | None = None) -> None:
     if path:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=handlers, force=True)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=handlers, force=True
+    )
 
 
 @contextmanager
 def job(snakemake) -> Iterator[dict]:
     """Run the body of a rule's script: yields the rule's slice of the configuration.
 
-    A HomingError ends the job with its one line and status 1; anything else is a defect and keeps its traceback, in the log too.
+    A HomingError ends the job with its one line and status 1; anything else is a defect and keeps its traceback, in
+    the log too.
     """
     start_log(snakemake.log[0] if snakemake.log else None)
     started = time.monotonic()

@@ -8,7 +8,9 @@ EARTH_RADIUS_KM = 6371.0088  # mean radius of WGS84 (IUGG)
 Floats = NDArray[np.float64]
 
 
-def haversine_km(latitude_a: ArrayLike, longitude_a: ArrayLike, latitude_b: ArrayLike, longitude_b: ArrayLike) -> Floats:
+def haversine_km(
+    latitude_a: ArrayLike, longitude_a: ArrayLike, latitude_b: ArrayLike, longitude_b: ArrayLike
+) -> Floats:
     """Great-circle distance in km; the arguments (degrees) broadcast against each other."""
     lat_a, lon_a, lat_b, lon_b = (
         np.radians(np.asarray(value, dtype=np.float64)) for value in (latitude_a, longitude_a, latitude_b, longitude_b)
@@ -53,5 +55,7 @@ def km_to_chord(distance_km: ArrayLike) -> Floats:
 
 def pixel_area_km2(south: ArrayLike, north: ArrayLike, width_degrees: float) -> Floats:
     """Area in km2 of a box between two parallels (degrees), `width_degrees` of longitude wide."""
-    band = np.sin(np.radians(np.asarray(north, dtype=np.float64))) - np.sin(np.radians(np.asarray(south, dtype=np.float64)))
+    band = np.sin(np.radians(np.asarray(north, dtype=np.float64))) - np.sin(
+        np.radians(np.asarray(south, dtype=np.float64))
+    )
     return EARTH_RADIUS_KM**2 * np.radians(width_degrees) * np.abs(band)

@@ -63,7 +63,7 @@ _UNIQUE = {"photos": ["photo_id"], "labels": ["photo_id"], "splits": ["photo_id"
 
 
 def write(path: str | Path, frame: pd.DataFrame, schema: str) -> None:
-    """Write `frame` as the table `schema`, atomically. Absent nullable columns become null, further columns are refused.
+    """Write `frame` as the table `schema`, atomically. Absent nullable columns become null, further ones are refused.
 
     Raises HomingError naming the column when a value is missing, out of range, of the wrong type or not unique.
     """

@@ -3,13 +3,15 @@
 
     python tests/slurm/cluster.py COMMAND [ARGUMENT ...]
 
-One CPU node (partition cpu) and two nodes with two stand-in GPUs each (partition gpu), from Debian's slurm-wlm and munge. Everything runs
-in new mount, PID, network and host-name namespaces: the machine's own Slurm, /etc/slurm and processes are never touched, and all of it
-is gone when the command ends. Works as root, and as an ordinary user where user namespaces are allowed.
+One CPU node (partition cpu) and two nodes with two stand-in GPUs each (partition gpu), from Debian's slurm-wlm and
+munge. Everything runs in new mount, PID, network and host-name namespaces: the machine's own Slurm, /etc/slurm and
+processes are never touched, and all of it is gone when the command ends. Works as root, and as an ordinary user where
+user namespaces are allowed.
 """
 
 import ctypes
 import fcntl
+import getpass
 import os
 import shutil
 import signal
@@ -24,11 +26,14 @@ from pathlib import Path
 NODES = {"cpu1": 0, "gpu1": 2, "gpu2": 2}
 CPUS, MEMORY_MB = 4, 16000
 
+LIBC = ctypes.CDLL(None, use_errno=True)
+MS_BIND, MNT_DETACH = 4096, 2
+
 CONFIGURATION = """
 ClusterName=homing
 SlurmctldHost=localhost
-SlurmUser=root
-SlurmdUser=root
+SlurmUser={user}
+SlurmdUser={user}
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge.socket
 StateSaveLocation={folder}/state
@@ -66,9 +71,20 @@ def main() -> int:
         return 77
     if os.environ.get("HOMING_INSIDE_CLUSTER"):
         return run_inside(sys.argv[1:])
-    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-    namespaces = ["unshare", *user, "--mount", "--uts", "--net", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    command = [*namespaces, sys.executable, os.path.abspath(__file__), *sys.argv[1:]]
+    user = [] if os.geteuid() == 0 else ["--user", "--map-current-user", "--keep-caps"]
+    namespaces = [
+        "unshare",
+        *user,
+        "--mount",
+        "--uts",
+        "--net",
+        "--ipc",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+    ]
+    command = [*namespaces, sys.executable, str(Path(__file__).resolve()), *sys.argv[1:]]
     return subprocess.call(command, env=os.environ | {"HOMING_INSIDE_CLUSTER": "1"})
 
 
@@ -93,12 +109,12 @@ def run_inside(command: list[str]) -> int:
             except subprocess.TimeoutExpired:
                 daemon.kill()
         for path in (folder / "devices").glob("*"):
-            ctypes.CDLL(None).umount2(os.fsencode(path), 2)
+            LIBC.umount2(os.fsencode(path), MNT_DETACH)
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def bring_up_loopback() -> None:
-    """A new network namespace has its loopback interface down: set IFF_UP | IFF_RUNNING on it, and give it a second address.
+    """A new network namespace has its loopback interface down: bring it up, with a second address.
 
     Without an address outside 127/8 the C library's look-up with AI_ADDRCONFIG, which Slurm uses, resolves nothing.
     """
@@ -108,10 +124,15 @@ def bring_up_loopback() -> None:
         fcntl.ioctl(control, 0x8916, address)  # SIOCSIFADDR
 
 
+def mount(source: str, target: str | Path, kind: str = "", flags: int = 0) -> None:
+    """mount(2): the mount command refuses users who are not root, even with the capability."""
+    if LIBC.mount(source.encode(), os.fsencode(target), kind.encode(), flags, None):
+        raise OSError(ctypes.get_errno(), f"cannot mount {source} on {target}: {os.strerror(ctypes.get_errno())}")
+
+
 def write_configuration(folder: Path) -> None:
     """slurm.conf and gres.conf on a /etc/slurm that only this namespace sees, and device files that stand for GPUs."""
-    os.makedirs("/etc/slurm", exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/etc/slurm"], check=True)
+    mount("tmpfs", "/etc/slurm", kind="tmpfs")
     for name in ("state", "devices", *(f"spool.{node}" for node in NODES)):
         (folder / name).mkdir()
     nodes, gres = [], []
@@ -124,11 +145,11 @@ def write_configuration(folder: Path) -> None:
         for gpu in range(gpus):
             device = folder / "devices" / f"{node}-nvidia{gpu}"
             device.touch()
-            subprocess.run(["mount", "--bind", "/dev/null", device], check=True)
+            mount("/dev/null", device, flags=MS_BIND)
         if gpus:
             gres.append(f"NodeName={node} Name=gpu File={folder}/devices/{node}-nvidia[0-{gpus - 1}]")
     partitions = ["PartitionName=cpu Nodes=cpu1 Default=YES MaxTime=60", "PartitionName=gpu Nodes=gpu1,gpu2 MaxTime=60"]
-    text = "\n".join([CONFIGURATION.format(folder=folder), *nodes, *partitions])
+    text = "\n".join([CONFIGURATION.format(folder=folder, user=getpass.getuser()), *nodes, *partitions])
     Path("/etc/slurm/slurm.conf").write_text(text + "\n")
     Path("/etc/slurm/gres.conf").write_text("\n".join(gres) + "\n")
 

@@ -1,0 +1,86 @@
+"""The configuration: one definition, errors that name the key, slices that hold exactly what a rule depends on."""
+
+import pytest
+import yaml
+
+from homing import config as configuration
+from homing.errors import HomingError
+
+CONFIG = configuration.FOLDER
+
+
+def preset(name: str) -> dict:
+    return yaml.safe_load((CONFIG / name).read_text(encoding="utf-8"))
+
+
+def test_shipped_configuration_is_what_the_schema_gives():
+    assert (CONFIG / "config.yaml").read_text(encoding="utf-8") == configuration.reference()
+    assert preset("config.yaml") == configuration.defaults()
+
+
+@pytest.mark.parametrize("path", sorted(CONFIG.glob("*.yaml")), ids=lambda path: path.name)
+def test_every_preset_is_valid_and_its_sources_exist(path):
+    if path.name == "schema.yaml":
+        pytest.skip("the definition itself")
+    config = configuration.resolve(preset(path.name))
+    sources = configuration.read_sources(CONFIG / "sources.csv")
+    for source in configuration.used_sources(config):
+        assert configuration.source_rows(sources, source)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"sed": 3}, ["'sed'", "did you mean 'seed'"]),
+        ({"geocells": {"min_photo": 3}}, ["'geocells.min_photo'", "'min_photos'"]),
+        ({"finetune": {"weights": {"climat": 1}}}, ["'finetune.weights.climat'", "'climate'"]),
+        ({"seed": "twelve"}, ["seed", "'twelve'", "integer"]),
+        ({"splits": {"method": "randm"}}, ["splits.method", "'random'", "'regions'"]),
+        ({"splits": {"test_share": 0.9}}, ["splits.test_share", "less than 0.5"]),
+        ({"finetune": {"tau_km": 0}}, ["finetune.tau_km", "more than 0"]),
+        ({"geocells": {"min_photos": 90, "max_photos": 60}}, ["geocells.min_photos", "max_photos"]),
+        ({"run_dataset": "mp16"}, ["run_dataset", "'mp16'", "toy"]),
+        ({"evaluate": {"benchmarks": ["ground"]}}, ["'ground'", "toy"]),
+        ({"model": {"image_side": 60, "patch": 16}}, ["model.image_side", "model.patch"]),
+        ({"model": {"pretrained": "openai/clip-vit-large-patch14"}}, ["model.revision"]),
+        ({"variants": {"other": {"labels": {}}}}, ["variants.other.labels", "seed"]),
+        ({"variants": {"other": {"refine": {"top": 3}}}}, ["variants.other.refine.top", "top_cells"]),
+        ({"datasets": {"Mine": {"adapter": "csv_folder", "table": "x.csv"}}}, ["datasets.Mine", "small letters"]),
+        ({"datasets": {"mine": {"adapter": "csv_folder"}}}, ["datasets.mine", "'table'"]),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_the_key_and_the_cure(given, expected):
+    with pytest.raises(HomingError) as caught:
+        configuration.resolve(given)
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in expected:
+        assert part in message
+
+
+def test_a_source_that_is_not_listed_names_the_near_ones():
+    sources = configuration.read_sources(CONFIG / "sources.csv")
+    with pytest.raises(HomingError, match="koppen/2023_V3"):
+        configuration.source_rows(sources, "koppen/2023_V4")
+
+
+def test_merging_keeps_what_is_not_named_and_replaces_sources_whole():
+    config = configuration.resolve({"labels": {"climate": {"source": "koppen/2018_V1"}}, "seed": 4})
+    assert config["labels"]["climate"] == {"source": "koppen/2018_V1"}
+    assert config["labels"]["temperature"] == configuration.defaults()["labels"]["temperature"]
+    assert config["seed"] == 4
+
+
+def test_a_slice_holds_the_variants_values_and_nothing_that_only_sizes_the_job():
+    config = configuration.resolve({"variants": {"seeded": {"seed": 77}}, "pretrain": {"nodes": 2}})
+    assert configuration.pick(config, ["seed"], run="seeded") == {"seed": 77}
+    assert configuration.pick(config, ["seed"], run="demo") == {"seed": 20}
+    one_node = configuration.resolve({})
+    assert configuration.pick(config, ["pretrain"]) == configuration.pick(one_node, ["pretrain"])
+    assert configuration.runs(config) == ["demo", "seeded"]
+
+
+def test_the_mirror_placeholder_needs_a_mirror():
+    assert configuration.expand_path({"mirror": "m"}, "{mirror}/a.csv") == "m/a.csv"
+    with pytest.raises(HomingError, match="mirror"):
+        configuration.expand_path({"mirror": None}, "{mirror}/a.csv")

@@ -1,0 +1,72 @@
+"""The walls between the rooms, read off the import graph: reached through others counts too."""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from homing import code
+
+LIBRARY = code.SOURCE / "homing"
+GEO = {"geopandas", "shapely", "rasterio", "pyogrio", "dask", "distributed", "pyproj"}
+MODEL = {"torch", "transformers", "accelerate"}
+MODULES = sorted(LIBRARY.rglob("*.py"))
+
+
+def name(path: Path) -> str:
+    return path.relative_to(LIBRARY).as_posix()
+
+
+@cache
+def packages(path: Path) -> frozenset[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.split(".")[0])
+    return frozenset(found)
+
+
+def reached(path: Path) -> set[str]:
+    """Packages imported by a module or by any homing module it imports, at the top or inside a function."""
+    return set().union(*(packages(module) for module in {path, *code.reachable(path)}))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_no_module_meets_both_halves(path):
+    if name(path).startswith("cli/"):
+        pytest.skip("the command line calls rooms of both halves, each imported late")
+    found = reached(path)
+    assert not (found & GEO and found & MODEL), f"{name(path)} reaches {sorted(found & (GEO | MODEL))}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_no_room_knows_snakemake(path):
+    assert "snakemake" not in packages(path)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_nothing_unpickles_or_runs_text(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    assert not calls & {"eval", "exec", "pickle.load", "pickle.loads", "yaml.load", "os.system"}
+
+
+@pytest.mark.parametrize(
+    ("room", "allowed"),
+    [
+        ("sphere.py", {"numpy"}),
+        ("captions", {"numpy", "pandas", "pyarrow"}),
+        ("evaluate", {"numpy", "pandas", "pyarrow", "scipy", "sklearn", "PIL", "pillow_heif", "yaml"}),
+        ("refine", {"numpy", "pandas", "pyarrow", "scipy", "sklearn"}),
+    ],
+)
+def test_small_rooms_stand_on_little(room, allowed):
+    import sys
+
+    paths = [path for path in MODULES if name(path) == room or name(path).startswith(f"{room}/")]
+    assert paths
+    foreign = set().union(*(reached(path) for path in paths)) - allowed - {"homing"} - sys.stdlib_module_names
+    assert not foreign
