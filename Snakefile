@@ -20,6 +20,17 @@ configfile: HERE / "config/config.yaml"
 
 
 include: "rules/common.smk"
+
+
+wildcard_constraints:
+    run="|".join(RUNS),
+    dataset="[a-z0-9_]+",
+    version="[A-Za-z0-9_.-]+",
+    trunk="pretrained|finetuned",
+    photo_set="[A-Za-z0-9_]+",
+    file="[^/]+",
+
+
 include: "rules/retrieve.smk"
 include: "rules/photos.smk"
 include: "rules/labels.smk"

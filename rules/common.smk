@@ -7,15 +7,6 @@ RUNS = configuration.runs(CONFIG)
 SOURCES = configuration.read_sources(HERE / "config/sources.csv")
 
 
-wildcard_constraints:
-    run="|".join(RUNS),
-    dataset="[a-z0-9_]+",
-    version="[A-Za-z0-9_.-]+",
-    trunk="pretrained|finetuned",
-    photo_set="[A-Za-z0-9_]+",
-    file="[^/]+",
-
-
 def settings(script, *keys):
     """What a rule depends on beside its files: its slice of the configuration and the code it runs, as ONE dict.
 
@@ -87,3 +78,69 @@ def training_resources(stage):
 def size_mb(base, per_input):
     """Memory that grows with the input: base + per_input x its size, both in MB."""
     return lambda wildcards, input: int(base + per_input * input.size_mb)
+
+
+def toyplanet_files():
+    return sorted({row["url"].removeprefix("toyplanet:") for row in SOURCES if row["url"].startswith("toyplanet:")})
+
+
+def source_row(wildcards):
+    return configuration.source_row(SOURCES, f"{wildcards.dataset}/{wildcards.version}", wildcards.file)
+
+
+def generated(wildcards):
+    """The toy planet's file and checksums, for rows that are generated here."""
+    url = source_row(wildcards)["url"]
+    if not url.startswith("toyplanet:"):
+        return []
+    return [ancient(f"results/toyplanet/{url.removeprefix('toyplanet:')}"), "results/toyplanet/SHA256SUMS"]
+
+
+def collection_files(wildcards):
+    """What a data set is read from: the raw files of its source, or the user's own table."""
+    dataset = CONFIG["datasets"][wildcards.dataset]
+    if "source" in dataset:
+        return {"files": ancient(raw_files(dataset["source"])), "manifests": raw_manifests(dataset["source"])}
+    return {"files": configuration.expand_path(CONFIG, dataset["table"])}
+
+
+def areas_file():
+    return f"results/boundaries/{CONFIG['labels']['boundaries']['source']}/areas.parquet"
+
+
+def cell_dataset(wildcards):
+    return of_run(wildcards)["geocells"]["dataset"] or run_dataset(wildcards)
+
+
+def embedding_inputs(wildcards):
+    return photo_files(wildcards.dataset) | {"model": f"results/runs/{wildcards.run}/{wildcards.trunk}"}
+
+
+def finetune_inputs(wildcards):
+    """Cached embeddings when only the heads are trained, else the photos."""
+    dataset = run_dataset(wildcards)
+    if of_run(wildcards)["finetune"]["trainable"] == "heads":
+        return embeddings(wildcards, dataset, "pretrained") | {"photos": photo_files(dataset)["photos"]}
+    return photo_files(dataset)
+
+
+def baseline_inputs(wildcards):
+    """The photos to be predicted and the training photos, with their shards for the thumbnails."""
+    train, queries = photo_files(run_dataset(wildcards)), photo_files(set_dataset(wildcards))
+    return train | {f"query_{name}": path for name, path in queries.items()}
+
+
+def truth(wildcards):
+    dataset = set_dataset(wildcards)
+    return {
+        "photos": photo_files(dataset)["photos"],
+        "labels": f"results/labels/{dataset}/labels.parquet",
+        "train_labels": f"results/labels/{run_dataset(wildcards)}/labels.parquet",
+        "train_photos": photo_files(run_dataset(wildcards))["photos"],
+    }
+
+
+def variant_summaries(wildcards):
+    """The main run's report shows its variants beside it."""
+    others = [run for run in RUNS if run != wildcards.run] if wildcards.run == RUNS[0] else []
+    return expand("results/runs/{run}/summary.json", run=others)

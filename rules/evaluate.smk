@@ -2,16 +2,6 @@
 READOUTS = ["geocell", "refined", "constant", "thumbnail"]
 
 
-def truth(wildcards):
-    dataset = set_dataset(wildcards)
-    return {
-        "photos": photo_files(dataset)["photos"],
-        "labels": f"results/labels/{dataset}/labels.parquet",
-        "train_labels": f"results/labels/{run_dataset(wildcards)}/labels.parquet",
-        "train_photos": photo_files(run_dataset(wildcards))["photos"],
-    }
-
-
 rule evaluate_predictions:
     input:
         unpack(truth),
@@ -25,6 +15,8 @@ rule evaluate_predictions:
         "results/logs/{run}/evaluate_predictions/{photo_set}.log",
     benchmark:
         "results/benchmarks/{run}/evaluate_predictions/{photo_set}.tsv"
+    conda:
+        "../envs/geo.yaml"
     threads: 1
     resources:
         mem_mb=size_mb(1000, 20),
@@ -49,6 +41,8 @@ rule summarise_run:
         "results/logs/{run}/summarise_run.log",
     benchmark:
         "results/benchmarks/{run}/summarise_run.tsv"
+    conda:
+        "../envs/geo.yaml"
     threads: 1
     resources:
         mem_mb=1000,

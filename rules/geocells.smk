@@ -1,10 +1,6 @@
 # Semantic geocells: the partition of the land that the classifier predicts, and the cell of every photo.
 
 
-def cell_dataset(wildcards):
-    return of_run(wildcards)["geocells"]["dataset"] or run_dataset(wildcards)
-
-
 rule make_geocells:
     input:
         areas=areas_file(),
@@ -21,6 +17,8 @@ rule make_geocells:
         "results/logs/{run}/make_geocells.log",
     benchmark:
         "results/benchmarks/{run}/make_geocells.tsv"
+    conda:
+        "../envs/geo.yaml"
     threads: 2
     resources:
         mem_mb=size_mb(4000, 10),

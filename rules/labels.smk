@@ -13,6 +13,8 @@ rule prepare_boundaries:
         "results/logs/prepare_boundaries/{dataset}/{version}.log",
     benchmark:
         "results/benchmarks/prepare_boundaries/{dataset}/{version}.tsv"
+    conda:
+        "../envs/geo.yaml"
     threads: 1
     resources:
         mem_mb=size_mb(2000, 8),
@@ -23,10 +25,6 @@ rule prepare_boundaries:
         "Read the administrative areas of {wildcards.dataset}, version {wildcards.version}"
     script:
         "../workflow/scripts/prepare_boundaries.py"
-
-
-def areas_file():
-    return f"results/boundaries/{CONFIG['labels']['boundaries']['source']}/areas.parquet"
 
 
 rule label_photos:
@@ -42,6 +40,8 @@ rule label_photos:
         "results/logs/label_photos/{dataset}.log",
     benchmark:
         "results/benchmarks/label_photos/{dataset}.tsv"
+    conda:
+        "../envs/geo.yaml"
     threads: 2
     resources:
         mem_mb=size_mb(4000, 2),

@@ -1,14 +1,6 @@
 # Photo collections become one table and tar shards each; each run divides its own into train, val and test.
 
 
-def collection_files(wildcards):
-    """What a data set is read from: the raw files of its source, or the user's own table."""
-    dataset = CONFIG["datasets"][wildcards.dataset]
-    if "source" in dataset:
-        return {"files": ancient(raw_files(dataset["source"])), "manifests": raw_manifests(dataset["source"])}
-    return {"files": configuration.expand_path(CONFIG, dataset["table"])}
-
-
 rule import_photos:
     input:
         unpack(collection_files),
@@ -21,6 +13,8 @@ rule import_photos:
         "results/logs/import_photos/{dataset}.log",
     benchmark:
         "results/benchmarks/import_photos/{dataset}.tsv"
+    conda:
+        "../envs/geo.yaml"
     threads: 2
     resources:
         mem_mb=2000,
@@ -42,6 +36,8 @@ rule assign_splits:
         "results/logs/{run}/assign_splits.log",
     benchmark:
         "results/benchmarks/{run}/assign_splits.tsv"
+    conda:
+        "../envs/geo.yaml"
     threads: 1
     resources:
         mem_mb=size_mb(1000, 20),

@@ -14,6 +14,8 @@ rule predict_photos:
         "results/logs/{run}/predict_photos/{photo_set}.log",
     benchmark:
         "results/benchmarks/{run}/predict_photos/{photo_set}.tsv"
+    conda:
+        "../envs/train.yaml"
     threads: 2
     resources:
         mem_mb=size_mb(2000, 4),
@@ -38,6 +40,8 @@ rule build_refine_index:
         "results/logs/{run}/build_refine_index.log",
     benchmark:
         "results/benchmarks/{run}/build_refine_index.tsv"
+    conda:
+        "../envs/train.yaml"
     threads: 2
     resources:
         mem_mb=size_mb(2000, 6),
@@ -61,6 +65,8 @@ rule refine_predictions:
         "results/logs/{run}/refine_predictions/{photo_set}.log",
     benchmark:
         "results/benchmarks/{run}/refine_predictions/{photo_set}.tsv"
+    conda:
+        "../envs/train.yaml"
     threads: 2
     resources:
         mem_mb=size_mb(2000, 6),
@@ -71,12 +77,6 @@ rule refine_predictions:
         "Refine the {wildcards.photo_set} predictions of run {wildcards.run}"
     script:
         "../workflow/scripts/refine_predictions.py"
-
-
-def baseline_inputs(wildcards):
-    """The photos to be predicted and the training photos, with their shards for the thumbnails."""
-    train, queries = photo_files(run_dataset(wildcards)), photo_files(set_dataset(wildcards))
-    return train | {f"query_{name}": path for name, path in queries.items()}
 
 
 rule guess_baselines:
@@ -90,6 +90,8 @@ rule guess_baselines:
         "results/logs/{run}/guess_baselines/{photo_set}.log",
     benchmark:
         "results/benchmarks/{run}/guess_baselines/{photo_set}.tsv"
+    conda:
+        "../envs/train.yaml"
     threads: 2
     resources:
         mem_mb=4000,

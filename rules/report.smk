@@ -1,12 +1,6 @@
 # What a run hands over: a model package that `homing predict` loads, and one offline HTML page.
 
 
-def variant_summaries(wildcards):
-    """The main run's report shows its variants beside it."""
-    others = [run for run in RUNS if run != wildcards.run] if wildcards.run == RUNS[0] else []
-    return expand("results/runs/{run}/summary.json", run=others)
-
-
 rule package_model:
     input:
         model="results/runs/{run}/finetuned",
@@ -21,6 +15,8 @@ rule package_model:
         "results/logs/{run}/package_model.log",
     benchmark:
         "results/benchmarks/{run}/package_model.tsv"
+    conda:
+        "../envs/geo.yaml"
     threads: 1
     resources:
         mem_mb=size_mb(1000, 3),
@@ -58,6 +54,8 @@ rule make_report:
         "results/logs/{run}/make_report.log",
     benchmark:
         "results/benchmarks/{run}/make_report.tsv"
+    conda:
+        "../envs/geo.yaml"
     threads: 1
     resources:
         mem_mb=size_mb(2000, 2),

@@ -1,22 +1,6 @@
 # Raw files: each is one row of config/sources.csv, verified before it is visible, with a manifest beside it.
 
 
-def toyplanet_files():
-    return sorted({row["url"].removeprefix("toyplanet:") for row in SOURCES if row["url"].startswith("toyplanet:")})
-
-
-def source_row(wildcards):
-    return configuration.source_row(SOURCES, f"{wildcards.dataset}/{wildcards.version}", wildcards.file)
-
-
-def generated(wildcards):
-    """The toy planet's file and checksums, for rows that are generated here."""
-    url = source_row(wildcards)["url"]
-    if not url.startswith("toyplanet:"):
-        return []
-    return [ancient(f"results/toyplanet/{url.removeprefix('toyplanet:')}"), "results/toyplanet/SHA256SUMS"]
-
-
 rule make_toyplanet:
     output:
         sums="results/toyplanet/SHA256SUMS",
@@ -25,6 +9,8 @@ rule make_toyplanet:
         "results/logs/make_toyplanet.log",
     benchmark:
         "results/benchmarks/make_toyplanet.tsv"
+    conda:
+        "../envs/geo.yaml"
     threads: 2
     resources:
         mem_mb=2000,
@@ -48,6 +34,8 @@ rule retrieve_file:
     benchmark:
         "results/benchmarks/retrieve_file/{dataset}/{version}/{file}.tsv"
     retries: 2
+    conda:
+        "../envs/geo.yaml"
     threads: 1
     resources:
         mem_mb=1000,

@@ -13,6 +13,8 @@ rule write_captions:
         "results/logs/{run}/write_captions.log",
     benchmark:
         "results/benchmarks/{run}/write_captions.tsv"
+    conda:
+        "../envs/train.yaml"
     threads: 1
     resources:
         mem_mb=size_mb(1000, 20),
@@ -38,6 +40,8 @@ rule pretrain_clip:
     benchmark:
         "results/benchmarks/{run}/pretrain_clip.tsv"
     retries: 3
+    conda:
+        "../envs/train.yaml"
     threads: 2
     resources:
         **training_resources("pretrain"),
@@ -51,10 +55,6 @@ rule pretrain_clip:
         "../workflow/scripts/pretrain_clip.py"
 
 
-def embedding_inputs(wildcards):
-    return photo_files(wildcards.dataset) | {"model": f"results/runs/{wildcards.run}/{wildcards.trunk}"}
-
-
 rule embed_photos:
     input:
         unpack(embedding_inputs),
@@ -66,6 +66,8 @@ rule embed_photos:
     benchmark:
         "results/benchmarks/{run}/embed_photos/{trunk}/{dataset}.tsv"
     retries: 2
+    conda:
+        "../envs/train.yaml"
     threads: 2
     resources:
         **({"gpu": 1} if CONFIG["finetune"]["gpus_per_node"] else {}),
@@ -78,14 +80,6 @@ rule embed_photos:
         "Embed the photos of {wildcards.dataset} with the {wildcards.trunk} encoder of run {wildcards.run}"
     script:
         "../workflow/scripts/embed_photos.py"
-
-
-def finetune_inputs(wildcards):
-    """Cached embeddings when only the heads are trained, else the photos."""
-    dataset = run_dataset(wildcards)
-    if of_run(wildcards)["finetune"]["trainable"] == "heads":
-        return embeddings(wildcards, dataset, "pretrained") | {"photos": photo_files(dataset)["photos"]}
-    return photo_files(dataset)
 
 
 rule finetune_geolocator:
@@ -104,6 +98,8 @@ rule finetune_geolocator:
     benchmark:
         "results/benchmarks/{run}/finetune_geolocator.tsv"
     retries: 3
+    conda:
+        "../envs/train.yaml"
     threads: 2
     resources:
         **training_resources("finetune"),
