@@ -1,15 +1,10 @@
 # Homing: from raw downloads to a trained photo geolocator. The table of contents; every stage is one file in rules/.
-#
-#   snakemake --profile profiles/local                                   the demo: a generated toy planet
-#   snakemake --profile profiles/slurm --configfile config/osv5m.yaml    a preset, on a cluster
-#   snakemake --profile profiles/local finetune                          one stage and what it needs
+#   snakemake --profile profiles/local                                    the demo: a generated toy planet
+#   snakemake --profile profiles/slurm --configfile config/pigeotto.yaml  a preset, on a cluster
+#   snakemake --profile profiles/local finetune                           one stage and what it needs
 import os
 import sys
 from pathlib import Path
-
-from snakemake.utils import min_version
-
-min_version("9.0")
 
 HERE = Path(workflow.basedir)
 sys.path.insert(0, str(HERE / "src"))
