@@ -14,7 +14,10 @@ TINY = ROOT / "tests/workflow/tiny.yaml"
 def copy_repository(folder: Path) -> Path:
     """Copy what git tracks, and what it does not ignore, into `folder`."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
     )
     for name in filter(None, listed.stdout.decode().split("\0")):
         if (ROOT / name).is_file():
@@ -28,7 +31,13 @@ def snakemake(folder: Path, *arguments: str, profile: str = "local", check: bool
     command = [sys.executable, "-m", "snakemake", "--profile", f"profiles/{profile}", *map(str, arguments)]
     environment = os.environ | {"PYTHONPATH": str(folder / "src")}
     done = subprocess.run(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=timeout,
     )
     assert done.returncode == 0 or not check, done.stdout[-6000:]
     return done

@@ -23,8 +23,10 @@ PRETRAINED = {"pretrain_clip"} | FINETUNED
 CELLS = {"make_geocells"} | FINETUNED
 LABELLED = {"label_photos", "write_captions"} | PRETRAINED | CELLS
 IMPORTED = {"import_photos", "assign_splits", "guess_baselines"} | LABELLED
-DIRECTORIES = {"shards", "pretrained", "finetuned", "refine_index", "model"}
 RETRIEVED = {"retrieve_file", "prepare_boundaries"} | IMPORTED
+REPORTED = {"make_report", "all"}
+DIRECTORIES = {"shards", "pretrained", "finetuned", "refine_index", "model"}
+LOSSES, KOPPEN = "src/homing/model/losses.py", "results/raw/koppen/toy/koppen_geiger.tif"
 
 
 @pytest.fixture(scope="module")
@@ -101,15 +103,18 @@ CHANGES = {
     "finetune.nodes (sizes the job only)": (config_override("finetune: {nodes: 2, processes_per_node: 2}"), set()),
     "refine.temperature": (config_override("refine: {temperature: 0.6}"), {"predict_photos"} | REFINED),
     "evaluate.radii_km": (config_override("evaluate: {radii_km: [1, 100]}"), {"guess_baselines"} | SCORES),
-    "a line of code in losses": (edited("src/homing/model/losses.py", "import torch", "import torch\n\nEXTRA = 1"), None),
-    "a comment in losses": (edited("src/homing/model/losses.py", "import torch", "# why\nimport torch"), set()),
-    "a line of code in the report": (edited("workflow/scripts/make_report.py", "with job", "EXTRA = 1\nwith job"), {"make_report", "all"}),
+    "a line of code in losses": (edited(LOSSES, "import torch", "import torch\n\nEXTRA = 1"), None),
+    "a comment in losses": (edited(LOSSES, "import torch", "# why\nimport torch"), set()),
+    "a line of code in the report": (
+        edited("workflow/scripts/make_report.py", "with job", "EXTRA = 1\nwith job"),
+        REPORTED,
+    ),
     "a comment in a script": (edited("workflow/scripts/make_geocells.py", "with job", "# why\nwith job"), set()),
-    "a touched raw file": (touched("results/raw/koppen/toy/koppen_geiger.tif"), set()),
-    "a new koppen file": (new_content("results/raw/koppen/toy/manifests/koppen_geiger.tif.json"), LABELLED - {"make_geocells"}),
-    "removed: the report": (removed("results/runs/demo/report.html"), {"make_report", "all"}),
+    "a touched raw file": (touched(KOPPEN), set()),
+    "a new koppen file": (new_content("results/raw/koppen/toy/manifests/koppen_geiger.tif.json"), LABELLED),
+    "removed: the report": (removed("results/runs/demo/report.html"), REPORTED),
     "removed: the geocells": (removed("results/runs/demo/geocells/geocells.parquet"), CELLS),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -126,7 +131,9 @@ def test_a_change_runs_what_depends_on_it_and_nothing_else(finished, tmp_path, n
         assert planned == expected
 
 
-@pytest.mark.parametrize("target", ["labels", "geocells", "pretrain", "embeddings", "finetune", "refine", "evaluate", "report"])
+@pytest.mark.parametrize(
+    "target", ["labels", "geocells", "pretrain", "embeddings", "finetune", "refine", "evaluate", "report"]
+)
 def test_each_named_target_stands_alone(finished, target):
     assert planned_rules(finished, "--configfile", TINY, target) <= {target}
 
