@@ -34,11 +34,11 @@ test: env
 lint: env
 	@echo "== Checking style: ruff, snakefmt, snakemake --lint"
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check --quiet Snakefile rules
+	$(BIN)/snakefmt --check --line-length 120 Snakefile rules
 	$(BIN)/python -m homing.config --check
 
 format: env
-	$(BIN)/ruff check --fix . ; $(BIN)/ruff format . ; $(BIN)/snakefmt Snakefile rules
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format . ; $(BIN)/snakefmt --line-length 120 Snakefile rules
 
 config: env
 	$(BIN)/python -m homing.config

@@ -57,12 +57,6 @@ def test_the_script_itself_counts(library):
     assert fresh(script) != before
 
 
-def test_every_rule_script_has_a_fingerprint_of_its_own(request):
-    scripts = sorted((request.config.rootpath / "workflow/scripts").glob("*.py"))
-    assert len(scripts) > 15
-    assert len({code.fingerprint(script) for script in scripts}) == len(scripts)
-
-
 def test_a_docstring_alone_is_a_body(tmp_path):
     path = tmp_path / "script.py"
     path.write_text(textwrap.dedent('class Empty:\n    """Nothing."""\n'))

@@ -1,0 +1,21 @@
+"""The workflow can be planned for every configuration, quickly."""
+
+import pytest
+from checkout import ROOT, copy_repository, planned_rules
+
+pytestmark = pytest.mark.workflow
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "sample.yaml", "pigeotto.yaml"])
+def test_every_stage_is_planned(tmp_path, name):
+    folder = copy_repository(tmp_path)
+    mirror = f"mirror={ROOT.parent / 'shared/data'}" if name == "sample.yaml" else "seed=20"
+    planned = planned_rules(folder, "--configfile", f"config/{name}", "--config", mirror)
+    assert {
+        "retrieve_file",
+        "label_photos",
+        "make_geocells",
+        "pretrain_clip",
+        "finetune_geolocator",
+        "make_report",
+    } <= planned
