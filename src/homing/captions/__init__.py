@@ -1,0 +1,1 @@
+"""Synthetic captions: the clues of each photo, and their sampling."""

@@ -1,0 +1,43 @@
+"""Captions drawn anew in each epoch. A draw depends on the seed, the epoch and the photo, not on batch or process."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+EMPTY = "A photo."
+
+
+def sample_caption(clues: Mapping[str, str | None], settings: Mapping[str, float], rng: np.random.Generator) -> str:
+    """One caption of the clues (null where unknown), with the probabilities of the `captions` configuration."""
+    draws = dict(zip(("climate", "driving_side", "month", "season", "heading", "location"), rng.random(6), strict=True))
+
+    def told(clue: str) -> bool:
+        return clues[clue] is not None and draws[clue] < settings[clue]
+
+    climate, month = told("climate"), told("month")
+    kept = {
+        "location": clues["location"] is not None and not (climate and draws["location"] < settings["drop_location"]),
+        "climate": climate,
+        "driving_side": not climate and told("driving_side"),
+        "month": month,
+        "season": not month and told("season"),
+        "heading": told("heading"),
+    }
+    return " ".join(clues[clue] for clue, keep in kept.items() if keep) or EMPTY
+
+
+def sample_captions(
+    frame: pd.DataFrame, rows: Sequence[int], settings: Mapping[str, float], seed: int, epoch: int
+) -> list[str]:
+    """Captions of the given rows of a `captions` table in one epoch."""
+    chosen = frame.iloc[np.asarray(rows)]
+    records = chosen.astype(object).where(chosen.notna(), None).to_dict("records")
+    return [sample_caption(record, settings, photo_rng(seed, epoch, record["photo_id"])) for record in records]
+
+
+def photo_rng(seed: int, epoch: int, photo_id: str) -> np.random.Generator:
+    """The random generator of one photo in one epoch."""
+    digest = hashlib.blake2b(f"{seed}/{epoch}/{photo_id}".encode(), digest_size=8).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))

@@ -1,0 +1,1 @@
+"""Photo collections: adapters, the photo table, image decoding, shards and their index, splits."""

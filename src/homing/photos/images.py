@@ -1,0 +1,93 @@
+"""Decode any photo to upright RGB, without trusting it."""
+
+import io
+import warnings
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from homing.errors import HomingError
+
+try:
+    import pillow_heif
+except ImportError:
+    pillow_heif = None
+else:
+    pillow_heif.register_heif_opener()
+
+MIN_SIDE = 8
+ORIENTATION, GPS = 0x0112, 0x8825  # EXIF tags
+
+
+class PhotoError(HomingError):
+    """An image that cannot be used; the message says why."""
+
+
+def open_image(data: bytes, max_megapixels: float = 200) -> Image.Image:
+    """The image of some bytes, not yet decoded. Raises PhotoError when it is no image, too small or too large."""
+    if not data:
+        raise PhotoError("empty file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data))
+    except Image.DecompressionBombError as error:
+        raise PhotoError(f"too large: {error}") from None
+    except (OSError, ValueError, SyntaxError) as error:
+        raise PhotoError(f"not a readable image ({str(error).splitlines()[0][:80]})") from None
+    width, height = image.size
+    if width * height > max_megapixels * 1e6:
+        raise PhotoError(f"too large: {width} x {height} pixels, more than {max_megapixels:g} megapixels")
+    if min(width, height) < MIN_SIDE:
+        raise PhotoError(f"too small: {width} x {height} pixels")
+    return image
+
+
+def decode_image(data: bytes, max_megapixels: float = 200) -> Image.Image:
+    """Upright RGB pixels of a JPEG, PNG, WebP, HEIC ... in any mode. Raises PhotoError."""
+    return to_rgb(open_image(data, max_megapixels))
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Decode, turn as its EXIF orientation says, and convert CMYK, grey, palette, 16 bit or alpha to RGB."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image.load()
+            image = ImageOps.exif_transpose(image)
+            if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+                return _from_deep_grey(image)
+            if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+                image = image.convert("RGBA")
+                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+            return image.convert("RGB")
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        raise PhotoError(f"broken image ({str(error).splitlines()[0][:80]})") from None
+
+
+def _from_deep_grey(image: Image.Image) -> Image.Image:
+    """16-bit and floating-point grey, scaled by the range of its type or its values."""
+    values = np.asarray(image, dtype=np.float64)
+    top = 65535.0 if values.max() > 255 else 255.0
+    return Image.fromarray(np.clip(values / top * 255, 0, 255).astype(np.uint8)).convert("RGB")
+
+
+def has_gps(image: Image.Image) -> bool:
+    """Whether the photo carries a GPS position in its EXIF. Homing never reads the position itself."""
+    return GPS in image.getexif()
+
+
+def is_plain_jpeg(image: Image.Image) -> bool:
+    """Whether the bytes can be stored as they are: an RGB or grey JPEG without EXIF, so without orientation and GPS."""
+    return (
+        image.format == "JPEG" and image.mode in ("RGB", "L") and "exif" not in image.info and "xmp" not in image.info
+    )
+
+
+def encode_jpeg(image: Image.Image, max_side: int, quality: int) -> bytes:
+    """JPEG bytes of an RGB image, its longer side at most `max_side` pixels."""
+    if max(image.size) > max_side:
+        image = ImageOps.contain(image, (max_side, max_side), Image.Resampling.BICUBIC)
+    output = io.BytesIO()
+    image.save(output, "JPEG", quality=quality)
+    return output.getvalue()

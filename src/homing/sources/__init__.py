@@ -1,0 +1,1 @@
+"""Raw files: found, verified, and never visible before they are right."""
