@@ -1,4 +1,4 @@
-"""From a collection to the photo table and its shards: every row is judged, every image decoded, no good one is lost."""
+"""From a collection to the photo table and its shards: every row judged, every image decoded, no good one lost."""
 
 import csv
 import logging

@@ -21,7 +21,7 @@ def member_name(photo_id: str, view: int, views: int) -> str:
 
 
 class ShardWriter:
-    """Writes photos into `000000.tar`, `000001.tar` ... of about `shard_megabytes` each, bytes depending on content alone."""
+    """Writes photos into `000000.tar`, `000001.tar` ... of about `shard_megabytes` each; same content, same bytes."""
 
     def __init__(self, folder: Path, shard_megabytes: float) -> None:
         self.folder = folder

@@ -1,0 +1,1 @@
+"""Labels of every photo: administrative areas, rasters, driving side, month."""
