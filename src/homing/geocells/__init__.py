@@ -1,0 +1,1 @@
+"""Semantic geocells: a partition of the land along administrative borders, with a stated number of photos each."""
