@@ -5,7 +5,6 @@ rule predict_photos:
     input:
         unpack(lambda wildcards: embeddings(wildcards, set_dataset(wildcards))),
         model="results/runs/{run}/finetuned",
-        geocells="results/runs/{run}/geocells/geocells.parquet",
         splits="results/runs/{run}/splits.parquet",
     output:
         predictions="results/runs/{run}/predictions/{photo_set}/geocell.parquet",
@@ -97,7 +96,7 @@ rule guess_baselines:
         mem_mb=4000,
         runtime=240,
     params:
-        settings=settings("guess_baselines", "evaluate"),
+        settings=settings("guess_baselines", "seed", "evaluate"),
     message:
         "Guess the {wildcards.photo_set} photos of run {wildcards.run} without a model"
     script:

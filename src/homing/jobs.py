@@ -12,15 +12,13 @@ from homing.errors import HomingError
 log = logging.getLogger("homing")
 
 
-def start_log(path: str | Path | None = None) -> None:
-    """Log to stderr, and to the file `path` when given."""
+def start_log(path: str | Path | None = None, line: str = "%(asctime)s %(message)s") -> None:
+    """Log to stderr, and to the file `path` when given; `line` is the format of a message."""
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     if path:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=handlers, force=True
-    )
+    logging.basicConfig(level=logging.INFO, format=line, datefmt="%H:%M:%S", handlers=handlers, force=True)
 
 
 @contextmanager

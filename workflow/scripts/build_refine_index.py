@@ -1,1 +1,17 @@
-"""Not written yet."""
+"""Cluster the training photos of a run into prototypes."""
+
+from homing import tables
+from homing.files import atomic_path
+from homing.jobs import job
+from homing.photos.splits import in_set
+from homing.refine.embeddings import read_embeddings
+from homing.refine.index import build_index
+
+with job(snakemake) as config:
+    wanted = in_set(tables.read(snakemake.input.splits, "splits"), "train")
+    photo_ids, vectors = read_embeddings(snakemake.input.vectors, snakemake.input.photo_ids, wanted)
+    photos = tables.read(snakemake.input.photos, "photos", columns=["photo_id", "latitude", "longitude"])
+    photos = photos.merge(tables.read(snakemake.input.assignments, "assignments"), on="photo_id", validate="1:1")
+    photos = photos.set_index("photo_id").loc[photo_ids].reset_index()
+    with atomic_path(snakemake.output.index) as partial:
+        build_index(photos, vectors, config["refine"]["optics"]).save(partial)

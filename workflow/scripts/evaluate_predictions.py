@@ -1,1 +1,41 @@
-"""Not written yet."""
+"""Score every prediction file of a photo set."""
+
+import pyarrow.parquet as pq
+
+from homing import tables
+from homing.errors import HomingError
+from homing.evaluate.distances import score
+from homing.evaluate.geocells import score_geocells
+from homing.evaluate.tasks import score_tasks
+from homing.files import write_json
+from homing.jobs import job
+from homing.photos.splits import in_set
+
+READOUTS = ("geocell", "refined", "constant", "thumbnail")
+COLUMNS = ["photo_id", "latitude", "longitude", "author"]
+
+with job(snakemake) as config:
+    files, settings = snakemake.input, config["evaluate"]
+    photo_set = snakemake.wildcards.photo_set
+    splits = tables.read(files.splits, "splits")
+
+    def labelled(photos: str, labels: str, wanted: set[str] | None):
+        frame = tables.read(photos, "photos", columns=COLUMNS)
+        frame = frame if wanted is None else frame[frame["photo_id"].isin(wanted)].reset_index(drop=True)
+        return frame.merge(tables.read(labels, "labels"), on="photo_id", how="left", validate="1:1")
+
+    truth = labelled(files.photos, files.labels, in_set(splits, photo_set))
+    if truth.empty:
+        raise HomingError(f"the photo set {photo_set!r} is empty: nothing to score")
+    training = labelled(files.train_photos, files.train_labels, in_set(splits, "train"))
+    readouts = {name: tables.read(files[name], "predictions") for name in READOUTS}
+    readouts = {name: table for name, table in readouts.items() if len(table)}
+    cells = pq.read_metadata(files.geocells).num_rows
+    assignments = tables.read(files.assignments, "assignments")
+    metrics = {
+        "n": len(truth),
+        "readouts": score(truth, readouts, settings["radii_km"], config["seed"]),
+        "geocell": {"cells": cells} | score_geocells(readouts["geocell"], assignments, cells),
+        "tasks": score_tasks(truth, tables.read(files.tasks, "tasks"), training),
+    }
+    write_json(snakemake.output.metrics, metrics)

@@ -1,1 +1,23 @@
-"""Not written yet."""
+"""Predict geocells and the eight tasks for a photo set, from its embeddings."""
+
+import pandas as pd
+
+from homing import tables
+from homing.jobs import job, log
+from homing.model.geolocator import load_geolocator
+from homing.photos.splits import in_set
+from homing.refine.embeddings import read_embeddings
+from homing.refine.table import best_cells, to_table
+
+AT_LEAST = 5  # cells are kept for the figures of the best five
+
+with job(snakemake) as config:
+    wanted = in_set(tables.read(snakemake.input.splits, "splits"), snakemake.wildcards.photo_set)
+    photo_ids, vectors = read_embeddings(snakemake.input.vectors, snakemake.input.photo_ids, wanted)
+    geolocator = load_geolocator(snakemake.input.model, tower=False)
+    outputs = geolocator.predict_vectors(vectors)
+    count = max(AT_LEAST, config["refine"]["top_cells"])
+    best = best_cells(outputs.pop("cell_probability"), geolocator.cells, count)
+    tables.write(snakemake.output.predictions, to_table(photo_ids, best), "predictions")
+    tables.write(snakemake.output.tasks, pd.DataFrame({"photo_id": photo_ids} | outputs), "tasks")
+    log.info("%d photos", len(photo_ids))

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from scipy.spatial import cKDTree
-from sklearn.cluster import cluster_optics_xi
+
+from homing.optics import optics_clusters
 
 LARGEST_CLUSTERED = 6000  # coordinates; OPTICS is quadratic, so a larger cell is cut in two first
 
@@ -52,41 +53,6 @@ def _splits(
     parts = straight_cut(plane, weights, smallest)
     if parts is not None:
         yield parts
-
-
-def optics_clusters(plane: np.ndarray, min_samples: int, xi: float) -> np.ndarray:
-    """Cluster labels (-1: noise) of OPTICS with the xi method (Ankerst et al. 1999), as scikit-learn gives them.
-
-    The sweep is over whole rows of distances instead of its neighbourhood queries; the extraction is its own.
-    """
-    ordering, reachability, predecessor = optics_order(plane, min_samples)
-    labels, _ = cluster_optics_xi(
-        reachability=reachability, predecessor=predecessor, ordering=ordering, min_samples=min_samples, xi=xi
-    )
-    return labels
-
-
-def optics_order(plane: np.ndarray, min_samples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Ordering, reachability and predecessor of each point, as sklearn.cluster.OPTICS gives them (Euclidean)."""
-    count = len(plane)
-    decimals = np.finfo(np.float64).precision
-    core = np.around(cKDTree(plane).query(plane, k=min_samples)[0][:, -1], decimals)
-    reachability = np.full(count, np.inf)
-    predecessor = np.full(count, -1)
-    ordering = np.empty(count, dtype=np.int64)
-    pending = np.ones(count, dtype=bool)
-    for position in range(count):
-        point = int(np.where(pending, reachability, np.inf).argmin())
-        if not pending[point]:
-            point = int(pending.argmax())
-        pending[point] = False
-        ordering[position] = point
-        distance = np.sqrt(((plane - plane[point]) ** 2).sum(axis=1))
-        reached = np.around(np.maximum(distance, core[point]), decimals)
-        nearer = pending & (reached < reachability)
-        reachability[nearer] = reached[nearer]
-        predecessor[nearer] = point
-    return ordering, reachability, predecessor
 
 
 def grow_clusters(plane: np.ndarray, weights: np.ndarray, clusters: np.ndarray, smallest: int) -> np.ndarray | None:

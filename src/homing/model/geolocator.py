@@ -211,15 +211,15 @@ def save_geolocator(folder: str | Path, geolocator: Geolocator, vision_trained: 
         geolocator.preprocessing.save(folder / "vision")
 
 
-def load_geolocator(folder: str | Path, encoder: str | Path | None = None) -> Geolocator:
+def load_geolocator(folder: str | Path, encoder: str | Path | None = None, tower: bool = True) -> Geolocator:
     """Read a folder of `save_geolocator`. `encoder` is the pretrained folder, used when the tower was not changed;
-    without it such a geolocator answers embeddings only."""
+    without it, or with `tower` false, the geolocator answers embeddings only."""
     folder = Path(folder)
     description = read_json(folder / "geolocator.json")
     heads = GeoHeads(description["dimension"], description["cells"])
     heads.load_state_dict(load_file(folder / "heads.safetensors"))
     source = folder / "vision" if description["vision_trained"] else encoder
-    vision = load_vision(source)[0].eval() if source else None
+    vision = load_vision(source)[0].eval() if source and tower else None
     return Geolocator(
         heads=heads.eval(),
         scales=LabelScales(**description["scales"]),

@@ -56,7 +56,7 @@ def pixels(image: Image.Image, side: int) -> Tensor:
     height, width = array.shape[:2]
     square = min(height, width)
     top, left = (height - square) // 2, (width - square) // 2
-    crop = np.ascontiguousarray(array[top : top + square, left : left + square])
+    crop = array[top : top + square, left : left + square].copy()  # a view of the image is read-only
     return resize(torch.from_numpy(crop).permute(2, 0, 1)[None], side)[0]
 
 

@@ -80,3 +80,10 @@ def _as_given(photos: pd.DataFrame) -> np.ndarray:
     if photos["split"].isna().all():
         raise HomingError("splits.method is 'given', but the data set's table names no split")
     return names.fillna("unused").to_numpy(dtype=object)
+
+
+def in_set(splits: pd.DataFrame, photo_set: str) -> set[str] | None:
+    """The photo_ids of the run's train, val or test set; None for the name of a benchmark: all its photos."""
+    if photo_set not in ("train", "val", "test"):
+        return None
+    return set(splits.loc[splits["split"] == photo_set, "photo_id"])

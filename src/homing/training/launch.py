@@ -25,11 +25,20 @@ def launch(module: str, spec: Path, sizes: Mapping[str, Any], threads: int) -> N
     per_process = max(1, threads // sizes["processes_per_node"])
     environment = os.environ | {"OMP_NUM_THREADS": str(per_process), "ACCELERATE_USE_CPU": cpu_flag(sizes)}
     log.info("%s", shlex.join(command))
-    status = subprocess.call(command, env=environment)
+    status = run_logged(command, environment)
     if status == AGAIN:
         raise HomingError(f"{module}: stopped before the time limit, checkpoint saved; the retry goes on from it")
     if status:
         raise HomingError(f"{module}: ended with status {status}; its messages are above, and the retry resumes")
+
+
+def run_logged(command: list[str], environment: Mapping[str, str]) -> int:
+    """Run a command, its output line by line in our log; returns its status."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
+    with subprocess.Popen(command, env=environment, **pipes) as process:
+        for line in process.stdout:
+            log.info("%s", line.rstrip())
+    return process.returncode
 
 
 def cpu_flag(sizes: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ def main(
     """Read the spec named on the command line, train the stage, let the first process write its outputs."""
     spec = read_json(sys.argv[1])
     settings = spec["settings"][settings_key]
-    start_log()
+    start_log(line="%(message)s")  # the rule's job adds the time
     torch.set_num_threads(spec["threads"])
     accelerator = Accelerator(
         cpu=not torch.cuda.is_available(),

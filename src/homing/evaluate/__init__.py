@@ -1,0 +1,1 @@
+"""Evaluation: one evaluator for every prediction file, and the baselines that need no model."""

@@ -1,0 +1,20 @@
+"""The classifier itself: how often the true geocell is the first, or among the first five."""
+
+from typing import Any
+
+import pandas as pd
+
+
+def score_geocells(predictions: pd.DataFrame, assignments: pd.DataFrame, cells: int) -> dict[str, Any]:
+    """accuracy, top5 and chance (one over the number of cells); null where the photos' own cells are not known."""
+    known = predictions.merge(assignments, on="photo_id", suffixes=("", "_true"))
+    photos = known["photo_id"].nunique()
+    if not photos:
+        return {"accuracy": None, "top5": None, "chance": 1 / cells, "n": 0}
+    hit = known[known["cell_id"] == known["cell_id_true"]]
+    return {
+        "accuracy": float((hit["rank"] == 0).sum() / photos),
+        "top5": float((hit["rank"] < 5).sum() / photos),
+        "chance": 1 / cells,
+        "n": int(photos),
+    }

@@ -1,0 +1,94 @@
+"""The eight auxiliary tasks, each against the best constant of the training photos.
+
+Classes are scored by accuracy; values by the root mean squared error of the scale they are trained on (transformed,
+in standard deviations of the training photos), the mean of a task's columns; latitude and longitude in km.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from homing.sphere import haversine_km
+
+CLASSES = ("climate", "month")
+VALUES = {
+    "temperature": ("temperature_c", "temperature_range_c"),
+    "precipitation": ("precipitation_mm", "precipitation_range_mm"),
+    "elevation": ("elevation_m",),
+    "population": ("population_per_km2",),
+}
+SCALES = {
+    "precipitation_mm": lambda values: np.log1p(np.maximum(values, 0)),
+    "precipitation_range_mm": lambda values: np.log1p(np.maximum(values, 0)),
+    "population_per_km2": lambda values: np.log1p(np.maximum(values, 0)),
+    "elevation_m": lambda values: np.log(np.maximum(values, -499) + 500),
+}
+
+
+def score_tasks(truth: pd.DataFrame, predicted: pd.DataFrame, training: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Per task its metric, score, baseline and whether it is better; null where no photo has a label.
+
+    truth: the photos' labels with latitude and longitude; predicted: a `tasks` table; training: like truth, of the
+    training photos, which give the constants.
+    """
+    rows = predicted.set_index("photo_id").reindex(truth["photo_id"]).reset_index()
+    scores = {name: _classes(truth[name], rows[name], training[name]) for name in CLASSES}
+    scores |= {name: _values(truth, rows, training, columns) for name, columns in VALUES.items()}
+    scores["latitude"] = _coordinate(truth, rows["latitude"], training, "latitude")
+    scores["longitude"] = _coordinate(truth, rows["longitude"], training, "longitude")
+    return scores
+
+
+def _entry(metric: str, value: float | None, baseline: float | None, n: int, higher: bool = False) -> dict[str, Any]:
+    better = None if value is None or baseline is None else bool(value > baseline if higher else value < baseline)
+    return {"metric": metric, metric: value, "baseline": baseline, "better": better, "n": n}
+
+
+def _classes(truth: pd.Series, predicted: pd.Series, training: pd.Series) -> dict[str, Any]:
+    known = truth.notna().to_numpy()
+    if not known.any() or not training.notna().any():
+        return _entry("accuracy", None, None, 0, higher=True)
+    values = truth[known].to_numpy()
+    hits = predicted.to_numpy()[known] == values
+    commonest = training.mode().iloc[0]
+    return _entry("accuracy", float(hits.mean()), float((values == commonest).mean()), int(known.sum()), higher=True)
+
+
+def _values(
+    truth: pd.DataFrame, predicted: pd.DataFrame, training: pd.DataFrame, columns: tuple[str, ...]
+) -> dict[str, Any]:
+    errors, baselines, count = [], [], 0
+    for column in columns:
+        scale = SCALES.get(column, lambda values: values)
+        seen = scale(training[column].dropna().to_numpy(dtype=np.float64))
+        known = truth[column].notna().to_numpy()
+        if not known.any() or not len(seen) or seen.std() == 0:
+            continue
+        true = scale(truth[column].to_numpy(dtype=np.float64)[known])
+        guess = scale(predicted[column].to_numpy(dtype=np.float64)[known])
+        errors.append(np.sqrt(np.nanmean((guess - true) ** 2)) / seen.std())
+        baselines.append(np.sqrt(np.mean((seen.mean() - true) ** 2)) / seen.std())
+        count = max(count, int(known.sum()))
+    if not errors:
+        return _entry("rmse", None, None, 0)
+    return _entry("rmse", float(np.mean(errors)), float(np.mean(baselines)), count)
+
+
+def _coordinate(truth: pd.DataFrame, predicted: pd.Series, training: pd.DataFrame, axis: str) -> dict[str, Any]:
+    """Mean distance in km when one coordinate is the predicted one and the other the true one."""
+
+    def away(guess: np.ndarray | float) -> float:
+        latitude = guess if axis == "latitude" else truth["latitude"]
+        longitude = guess if axis == "longitude" else truth["longitude"]
+        return float(np.nanmean(haversine_km(truth["latitude"], truth["longitude"], latitude, longitude)))
+
+    tried = np.unique(np.quantile(training[axis], np.linspace(0, 1, 41)))
+    constant = min(tried, key=lambda value: _spread(training, axis, value))
+    return _entry("mean_km", away(predicted.to_numpy(dtype=np.float64)), away(constant), len(truth))
+
+
+def _spread(training: pd.DataFrame, axis: str, value: float) -> float:
+    latitude = value if axis == "latitude" else training["latitude"]
+    longitude = value if axis == "longitude" else training["longitude"]
+    return float(haversine_km(training["latitude"], training["longitude"], latitude, longitude).mean())

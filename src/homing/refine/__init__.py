@@ -1,0 +1,1 @@
+"""Refinement: prototypes of the training photos, and the search for the place among the best cells."""
