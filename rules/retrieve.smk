@@ -11,7 +11,7 @@ rule make_toyplanet:
         "results/benchmarks/make_toyplanet.tsv"
     conda:
         "../envs/geo.yaml"
-    threads: 2
+    threads: 1
     resources:
         mem_mb=2000,
         runtime=30,

@@ -8,7 +8,7 @@ from sklearn.cluster import cluster_optics_xi
 def optics_clusters(plane: np.ndarray, min_samples: int, xi: float) -> np.ndarray:
     """Cluster labels (n,) of points (n, d), -1 for noise, by the xi method; needs at least `min_samples` points.
 
-    The sweep is over whole rows of distances instead of scikit-learn's neighbourhood queries; the extraction is its own.
+    The sweep takes whole rows of distances where scikit-learn asks for neighbourhoods; the extraction is its own.
     """
     ordering, reachability, predecessor = optics_order(plane, min_samples)
     with np.errstate(divide="ignore", invalid="ignore"):  # points at one place are 0 apart

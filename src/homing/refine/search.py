@@ -1,4 +1,4 @@
-"""From the classifier's best cells to a place: the best prototype of each, and in it the most similar training photo."""
+"""From the classifier's best cells to a place: the best prototype of each, there the most similar photo."""
 
 from dataclasses import dataclass
 

@@ -10,7 +10,7 @@ from homing.refine.search import Candidates
 
 
 def best_cells(probability: np.ndarray, cells: pd.DataFrame, count: int) -> Candidates:
-    """The `count` most probable cells of each photo: probability (n, C); cells (cell_id, latitude, longitude) by row."""
+    """The `count` most probable cells of each photo; probability (n, C); cells: cell_id, latitude, longitude."""
     count = min(count, probability.shape[1])
     order = np.argsort(-probability, axis=1, kind="stable")[:, :count]
     columns = (cells[name].to_numpy()[order] for name in ("latitude", "longitude"))

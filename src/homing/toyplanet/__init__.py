@@ -1,0 +1,1 @@
+"""The generated demo world, written in the upstream formats."""
