@@ -32,6 +32,7 @@ rule package_model:
 rule make_report:
     input:
         unpack(lambda wildcards: photo_files(run_dataset(wildcards))),
+        **{name: f"results/runs/{{run}}/predictions/test/{name}.parquet" for name in READOUTS},
         labels=lambda wildcards: f"results/labels/{run_dataset(wildcards)}/labels.parquet",
         splits="results/runs/{run}/splits.parquet",
         summary="results/runs/{run}/summary.json",
@@ -39,8 +40,6 @@ rule make_report:
         metrics=lambda wildcards: expand(
             "results/runs/{{run}}/metrics/{photo_set}.json", photo_set=photo_sets(wildcards.run)
         ),
-        predictions="results/runs/{run}/predictions/test/refined.parquet",
-        classifier="results/runs/{run}/predictions/test/geocell.parquet",
         geocells="results/runs/{run}/geocells/geocells.parquet",
         quality="results/runs/{run}/geocells/quality.json",
         captions="results/runs/{run}/captions_preview.txt",

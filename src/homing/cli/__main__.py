@@ -1,0 +1,7 @@
+"""`python -m homing.cli`"""
+
+import sys
+
+from homing.cli.main import main
+
+sys.exit(main())
