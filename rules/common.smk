@@ -44,9 +44,15 @@ def photo_files(dataset):
     return {"photos": f"{folder}/photos.parquet", "index": f"{folder}/index.parquet", "shards": f"{folder}/shards"}
 
 
-def final_trunk(wildcards):
+def final_trunk(run):
     """The encoder whose embeddings are searched: fine-tuning changes it unless only the heads are trained."""
-    return "pretrained" if of_run(wildcards)["finetune"]["trainable"] == "heads" else "finetuned"
+    return "pretrained" if configuration.run_config(CONFIG, run)["finetune"]["trainable"] == "heads" else "finetuned"
+
+
+def run_embeddings(run):
+    """The vectors of the run's own photos that are searched."""
+    dataset = configuration.run_config(CONFIG, run)["run_dataset"]
+    return f"results/runs/{run}/embeddings/{final_trunk(run)}/{dataset}/vectors.npy"
 
 
 def set_dataset(wildcards):
@@ -55,7 +61,7 @@ def set_dataset(wildcards):
 
 
 def embeddings(wildcards, dataset, trunk=None):
-    folder = f"results/runs/{wildcards.run}/embeddings/{trunk or final_trunk(wildcards)}/{dataset}"
+    folder = f"results/runs/{wildcards.run}/embeddings/{trunk or final_trunk(wildcards.run)}/{dataset}"
     return {"vectors": f"{folder}/vectors.npy", "photo_ids": f"{folder}/photo_ids.parquet"}
 
 

@@ -105,10 +105,7 @@ rule guess_baselines:
 
 rule embeddings:
     input:
-        [
-            f"results/runs/{run}/embeddings/pretrained/{configuration.run_config(CONFIG, run)['run_dataset']}/vectors.npy"
-            for run in RUNS
-        ],
+        [run_embeddings(run) for run in RUNS],
 
 
 rule refine:

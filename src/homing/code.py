@@ -1,7 +1,7 @@
 """Fingerprints of code: which source a rule depends on, hashed so that comments and formatting do not count.
 
 A rule depends on its script and on every homing module the script imports, directly or not, at the top or inside a
-function.
+function, or names in a string ("homing.training.pretrain"), as what it launches with `python -m`.
 """
 
 import ast
@@ -9,13 +9,16 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
+from homing.files import sha256
+
 SOURCE = Path(__file__).resolve().parents[1]
 
 
 def fingerprint(script: str | Path) -> str:
-    """Hex digest of the script's code and that of all homing modules it reaches."""
-    modules = reachable(script)
-    parts = [_digest(Path(script))] + [_digest(path) for path in sorted(modules)]
+    """Hex digest of the script's code, of all homing modules it reaches, and of the templates beside them."""
+    modules = sorted(reachable(script))
+    templates = sorted(file for folder in {path.parent for path in modules} for file in folder.glob("templates/*"))
+    parts = [_digest(path) for path in (Path(script), *modules)] + [sha256(file) for file in templates]
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
 
 
@@ -56,6 +59,8 @@ def _imports(path: Path) -> tuple[Path, ...]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("homing."):
+            names.add(node.value)
     files = {_module_file(name) for name in names if name.split(".")[0] == "homing"}
     return tuple(sorted(file for file in files if file))
 

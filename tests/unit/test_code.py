@@ -61,3 +61,22 @@ def test_a_docstring_alone_is_a_body(tmp_path):
     path = tmp_path / "script.py"
     path.write_text(textwrap.dedent('class Empty:\n    """Nothing."""\n'))
     assert fresh(path) == fresh(path)
+
+
+def test_every_rule_script_has_a_fingerprint_of_its_own(request):
+    scripts = sorted((request.config.rootpath / "workflow/scripts").glob("*.py"))
+    assert len(scripts) > 15
+    assert len({code.fingerprint(script) for script in scripts}) == len(scripts)
+
+
+@pytest.mark.parametrize("script", ["import_photos", "label_photos", "make_geocells", "write_captions"])
+def test_a_rule_does_not_depend_on_rooms_it_never_enters(request, script):
+    reached = code.reachable(request.config.rootpath / f"workflow/scripts/{script}.py")
+    rooms = {path.relative_to(code.SOURCE / "homing").parts[0] for path in reached}
+    assert not rooms & {"model", "training", "refine", "report", "toyplanet", "cli"}
+
+
+@pytest.mark.parametrize("stage", ["pretrain_clip", "finetune_geolocator"])
+def test_a_training_rule_depends_on_the_module_it_launches(request, stage):
+    reached = code.reachable(request.config.rootpath / f"workflow/scripts/{stage}.py")
+    assert {f"{stage.split('_')[0]}.py", "losses.py", "loop.py"} <= {path.name for path in reached}

@@ -58,6 +58,9 @@ def test_nothing_unpickles_or_runs_text(path):
     ("room", "allowed"),
     [
         ("sphere.py", {"numpy"}),
+        ("captions", {"numpy", "pandas", "pyarrow"}),
+        ("evaluate", {"numpy", "pandas", "pyarrow", "PIL"}),
+        ("refine", {"numpy", "pandas", "scipy", "sklearn"}),
     ],
 )
 def test_small_rooms_stand_on_little(room, allowed):

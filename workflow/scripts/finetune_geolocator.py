@@ -10,7 +10,7 @@ with job(snakemake):
     # How many nodes and processes there are is no part of params: it does not change the result.
     sizes = configuration.resolve(snakemake.config)["finetune"]
     run_stage(
-        "finetune",
+        "homing.training.finetune",
         dict(snakemake.input.items()),
         dict(snakemake.output.items()),
         snakemake.params.settings,

@@ -14,7 +14,7 @@ with job(snakemake) as config:
         # How many nodes and processes there are is no part of params: it does not change the result.
         sizes = configuration.resolve(snakemake.config)["pretrain"]
         run_stage(
-            "pretrain",
+            "homing.training.pretrain",
             dict(snakemake.input.items()),
             dict(snakemake.output.items()),
             snakemake.params.settings,

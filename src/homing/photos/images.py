@@ -4,7 +4,7 @@ import io
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from homing.errors import HomingError
 
@@ -33,6 +33,8 @@ def open_image(data: bytes, max_megapixels: float = 200) -> Image.Image:
             image = Image.open(io.BytesIO(data))
     except Image.DecompressionBombError as error:
         raise PhotoError(f"too large: {error}") from None
+    except UnidentifiedImageError:
+        raise PhotoError("not an image, or of an unknown format") from None
     except (OSError, ValueError, SyntaxError) as error:
         raise PhotoError(f"not a readable image ({str(error).splitlines()[0][:80]})") from None
     width, height = image.size

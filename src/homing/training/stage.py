@@ -14,7 +14,7 @@ MARGIN_MINUTES = 5  # before the wall time, to save and end
 
 
 def run_stage(
-    stage: str,
+    module: str,
     inputs: Mapping[str, str],
     outputs: Mapping[str, str],
     settings: Mapping[str, Any],
@@ -23,13 +23,13 @@ def run_stage(
     runtime_minutes: float,
     checkpoints: Path,
 ) -> None:
-    """Train `homing.training.<stage>` to the end of its outputs.
+    """Train the stage of a module ("homing.training.pretrain") to the end of its outputs.
 
     settings: {"config": slice, "code": fingerprint}, which with the content of the inputs names the checkpoints: a job
     resumes only what was trained on the same. Checkpoints are removed when the outputs are written.
     """
     fingerprint = hashlib.sha256(json.dumps([settings, describe(inputs)], sort_keys=True).encode()).hexdigest()[:16]
-    folder = checkpoints / stage / fingerprint
+    folder = checkpoints / module.rsplit(".", 1)[1] / fingerprint
     spec = {
         "inputs": dict(inputs),
         "outputs": dict(outputs),
@@ -42,7 +42,7 @@ def run_stage(
     }
     path = folder / "spec.json"
     write_json(path, spec)
-    launch(f"homing.training.{stage}", path, sizes, threads)
+    launch(module, path, sizes, threads)
     Checkpoints(folder).remove()
 
 

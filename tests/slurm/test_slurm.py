@@ -1,0 +1,85 @@
+"""Homing on a real SLURM: where jobs land, training over two nodes, and a training job that is killed."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "workflow")]
+
+from checkout import TINY, copy_repository, snakemake  # noqa: E402
+from cluster import missing_programs  # noqa: E402
+
+pytestmark = pytest.mark.slurm
+
+TRAINING = {"pretrain_clip", "embed_photos", "finetune_geolocator"}
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory) -> Path:
+    if missing_programs():
+        reason = f"no {', '.join(missing_programs())}: apt-get install slurm-wlm munge"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    return copy_repository(tmp_path_factory.mktemp("slurm"))
+
+
+@pytest.fixture(scope="module")
+def seen(checkout) -> dict:
+    """What the scenario saw on the cluster."""
+    output = checkout / "seen.json"
+    command = [sys.executable, HERE / "cluster.py", sys.executable, HERE / "scenario.py", checkout, output]
+    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(checkout / "src")})
+    found = json.loads(output.read_text())
+    assert found["first"] == 0, (checkout / "slurm_run.log").read_text()[-6000:]
+    return found
+
+
+def rule_of(job: dict) -> str:
+    return next((rule for rule in sorted(TRAINING) if f"rule_{rule}" in job["Comment"]), "other")
+
+
+def losses(history: Path) -> np.ndarray:
+    lines = [json.loads(line) for line in history.read_text().splitlines()]
+    return np.array([line["loss"] for line in lines if "loss" in line])
+
+
+def test_rules_land_on_their_partition(seen):
+    partitions = {(rule_of(job) in TRAINING, job["Partition"]) for job in seen["jobs"]}
+    assert partitions == {(True, "gpu"), (False, "cpu")}
+    assert len(seen["jobs"]) > 20
+
+
+def test_training_asks_for_gpus(seen):
+    for job in seen["jobs"]:
+        asked = job["TresPerNode"] + job["TresPerJob"]
+        assert ("gpu" in asked) == (rule_of(job) in TRAINING), job
+
+
+def test_two_nodes_with_two_processes_give_the_loss_curve_of_one_process(seen, checkout):
+    job = next(job for job in seen["jobs"] if rule_of(job) == "finetune_geolocator")
+    assert job["NumNodes"] == "2"
+    # The same rule on the same files, once more in one process on this machine.
+    one_process = ["--configfile", TINY, HERE / "two_nodes.yaml", HERE / "one_process.yaml"]
+    snakemake(checkout, *one_process, "--forcerun", "finetune_geolocator", "--until", "finetune_geolocator")
+    four = losses(checkout / "first_run/finetune_history.jsonl")
+    one = losses(checkout / "results/runs/demo/finetune_history.jsonl")
+    assert len(one) == len(four) >= 5
+    np.testing.assert_allclose(four[:5], one[:5], atol=1e-5)
+
+
+def test_a_killed_training_job_resumes_and_ends_with_the_same_weights(seen, checkout):
+    assert seen["killed"] >= 1 and seen["second"] == 0, (checkout / "slurm_run.log").read_text()[-6000:]
+    log = (checkout / "slurm_run.log").read_text()
+    assert "pretrain_clip" in log
+    unbroken = (checkout / "first_run/pretrained/model.safetensors").read_bytes()
+    assert (checkout / "results/runs/demo/pretrained/model.safetensors").read_bytes() == unbroken
+
+
+def test_nothing_is_left_behind(seen):
+    processes = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+    assert not [line for line in processes.splitlines() if line.startswith(("slurmctld", "slurmd", "munged"))]

@@ -1,0 +1,63 @@
+"""The demo as shipped: from nothing to a trained geolocator, within the promised figures."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from checkout import copy_repository, snakemake
+
+pytestmark = pytest.mark.workflow
+
+TASKS = ("climate", "month", "temperature", "precipitation", "elevation", "population", "latitude", "longitude")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    folder = copy_repository(tmp_path_factory.mktemp("demo"))
+    snakemake(folder, "--cores", 2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def summary(demo):
+    return json.loads((demo / "results/runs/demo/summary.json").read_text())
+
+
+def test_the_geolocator_has_learned(summary):
+    assert summary["median_km"] <= summary["constant_guess_median_km"] / 3
+    assert summary["geocell_accuracy"] >= 10 * summary["geocell_chance"]
+    assert summary["n_test"] >= 400 and summary["geocells"] >= 40
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_each_auxiliary_task_beats_its_constant_baseline(summary, task):
+    assert summary[f"tasks.{task}.better"] is True
+
+
+def test_it_fits_in_4_gb(summary):
+    assert max(value for key, value in summary.items() if key.startswith("peak_mb.")) < 4000
+
+
+def test_running_again_runs_nothing(demo):
+    assert "Nothing to be done" in snakemake(demo, "--dry-run").stdout
+
+
+def test_the_report_needs_no_network(demo):
+    page = (demo / "results/runs/demo/report.html").read_text(encoding="utf-8")
+    for opener in ('src="http', 'href="http://', "@import", "url(http", "<script src"):
+        assert opener not in page
+
+
+def test_the_package_predicts(demo, tmp_path):
+    """`homing predict` on a photo of the toy planet, with nothing but the package folder."""
+    import tarfile
+
+    with tarfile.open(next((demo / "results/photos/toy/shards").glob("*.tar"))) as shard:
+        member = shard.next()
+        (tmp_path / member.name).write_bytes(shard.extractfile(member).read())
+    output = tmp_path / "answers.csv"
+    command = [sys.executable, "-m", "homing.cli", "predict", tmp_path / member.name, "--model"]
+    subprocess.run([*command, demo / "results/runs/demo/model", "--output", output], check=True)
+    header, *rows = output.read_text().splitlines()
+    assert {"latitude", "longitude", "probability"} <= set(header.split(",")) and len(rows) >= 1
