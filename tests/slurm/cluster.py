@@ -57,6 +57,7 @@ KillWait=10
 InactiveLimit=0
 SchedulerParameters=sched_min_interval=500000,sched_interval=2
 MpiDefault=none
+EnforcePartLimits=ALL
 """
 
 
@@ -148,7 +149,7 @@ def write_configuration(folder: Path) -> None:
             mount("/dev/null", device, flags=MS_BIND)
         if gpus:
             gres.append(f"NodeName={node} Name=gpu File={folder}/devices/{node}-nvidia[0-{gpus - 1}]")
-    partitions = ["PartitionName=cpu Nodes=cpu1 Default=YES MaxTime=60", "PartitionName=gpu Nodes=gpu1,gpu2 MaxTime=60"]
+    partitions = ["PartitionName=cpu Nodes=cpu1 Default=YES MaxTime=INFINITE", "PartitionName=gpu Nodes=gpu1,gpu2 MaxTime=INFINITE"]
     text = "\n".join([CONFIGURATION.format(folder=folder, user=getpass.getuser()), *nodes, *partitions])
     Path("/etc/slurm/slurm.conf").write_text(text + "\n")
     Path("/etc/slurm/gres.conf").write_text("\n".join(gres) + "\n")
