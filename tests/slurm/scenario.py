@@ -17,7 +17,7 @@ from pathlib import Path
 RUN = "results/runs/demo"
 PROFILE = ["--profile", "profiles/slurm", "--configfile", "tests/workflow/tiny.yaml", "tests/slurm/two_nodes.yaml"]
 # The test cluster answers at once: ask it sooner than a real one.
-SOONER = ["--slurm-init-seconds-before-status-checks", "6", "--latency-wait", "5"]
+SOONER = ["--slurm-init-seconds-before-status-checks", "8", "--latency-wait", "5"]
 
 
 def main(checkout: Path, output: Path) -> None:
