@@ -149,7 +149,10 @@ def write_configuration(folder: Path) -> None:
             mount("/dev/null", device, flags=MS_BIND)
         if gpus:
             gres.append(f"NodeName={node} Name=gpu File={folder}/devices/{node}-nvidia[0-{gpus - 1}]")
-    partitions = ["PartitionName=cpu Nodes=cpu1 Default=YES MaxTime=INFINITE", "PartitionName=gpu Nodes=gpu1,gpu2 MaxTime=INFINITE"]
+    partitions = [
+        "PartitionName=cpu Nodes=cpu1 Default=YES MaxTime=INFINITE",
+        "PartitionName=gpu Nodes=gpu1,gpu2 MaxTime=INFINITE",
+    ]
     text = "\n".join([CONFIGURATION.format(folder=folder, user=getpass.getuser()), *nodes, *partitions])
     Path("/etc/slurm/slurm.conf").write_text(text + "\n")
     Path("/etc/slurm/gres.conf").write_text("\n".join(gres) + "\n")
