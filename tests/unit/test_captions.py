@@ -1,0 +1,76 @@
+"""Captions tell what the labels say, as often as the configuration says."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from homing.captions.clues import location, season, with_article, write_clues
+from homing.captions.sampling import EMPTY, sample_captions
+
+SETTINGS = {"climate": 0.45, "driving_side": 0.2, "month": 0.2, "season": 0.1, "heading": 0.2, "drop_location": 0.2}
+
+
+def test_the_papers_example():
+    text = location("South Africa", "Gauteng", None)
+    assert text == "A photo I took in the region of Gauteng in South Africa."
+    assert location("France", "Brittany", "Auray").startswith("A photo I took close to the town of Auray in the region")
+    assert location(None, None, None) is None
+
+
+@pytest.mark.parametrize(
+    ("country", "told"),
+    [
+        ("Netherlands", "the Netherlands"), ("United States", "the United States"), ("Norway", "Norway"),
+        ("Philippines", "the Philippines"), ("Czech Republic", "the Czech Republic"), ("The Gambia", "The Gambia"),
+        ("Marshall Islands", "the Marshall Islands"),
+    ],
+)  # fmt: skip
+def test_articles(country, told):
+    assert with_article(country) == told
+
+
+def test_seasons_turn_with_the_hemisphere():
+    assert "winter" in season(1, 50) and "summer" in season(1, -30)
+    assert "autumn" in season(10, 50) and "spring" in season(10, -30)
+
+
+@pytest.fixture
+def clues() -> pd.DataFrame:
+    count = 4000
+    ids = [f"p{number}" for number in range(count)]
+    photos = pd.DataFrame({"photo_id": ids, "latitude": 50.0, "heading_deg": 91.0})
+    labels = pd.DataFrame(
+        {"photo_id": ids, "country_name": "Norway", "region": "Oslo", "town": None, "climate": 26,
+         "drives_on_left": False, "month": 7}
+    )  # fmt: skip
+    labels.loc[0, ["country_name", "region", "climate", "drives_on_left", "month"]] = None
+    return write_clues(photos, labels)
+
+
+def share(captions, words: str) -> float:
+    return float(np.mean([words in caption for caption in captions]))
+
+
+def test_clues_are_told_with_their_probabilities(clues):
+    captions = sample_captions(clues, range(1, 4000), SETTINGS, seed=1, epoch=0)
+    assert share(captions, "climate") == pytest.approx(0.45, abs=0.03)
+    assert share(captions, "side of the road") == pytest.approx(0.2 * 0.55, abs=0.02)
+    assert share(captions, "taken in July") == pytest.approx(0.2, abs=0.02)
+    assert share(captions, "summer.") == pytest.approx(0.1 * 0.8, abs=0.02)
+    assert share(captions, "facing east") == pytest.approx(0.2, abs=0.02)
+    assert share(captions, "in Norway") == pytest.approx(1 - 0.45 * 0.2, abs=0.02)
+    both = [caption for caption in captions if "climate" in caption and "side of the road" in caption]
+    assert not both
+
+
+def test_what_is_not_known_is_not_told(clues):
+    for epoch in range(40):
+        (caption,) = sample_captions(clues, [0], SETTINGS, seed=1, epoch=epoch)
+        assert caption in (EMPTY, "This photo is facing east.")
+
+
+def test_a_draw_depends_on_seed_epoch_and_photo_alone(clues):
+    whole = sample_captions(clues, range(200), SETTINGS, seed=1, epoch=3)
+    assert sample_captions(clues, range(199, -1, -1), SETTINGS, seed=1, epoch=3) == whole[::-1]
+    assert sample_captions(clues, range(200), SETTINGS, seed=1, epoch=4) != whole
+    assert sample_captions(clues, range(200), SETTINGS, seed=2, epoch=3) != whole
