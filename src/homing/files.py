@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -21,11 +22,20 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     workspace.chmod(0o755)
     try:
         yield workspace / path.name
+        _as_umask_says(workspace / path.name)
         if path.is_dir():
             shutil.rmtree(path)
         (workspace / path.name).replace(path)
     finally:
         shutil.rmtree(workspace, ignore_errors=True)
+
+
+def _as_umask_says(path: Path) -> None:
+    """Give a file, or all in a folder, the usual rights: some libraries write for the owner alone."""
+    umask = os.umask(0)
+    os.umask(umask)
+    for one in [path, *path.rglob("*")]:
+        one.chmod((0o777 if one.is_dir() else 0o666) & ~umask)
 
 
 def write_json(path: str | Path, content: Any) -> None:

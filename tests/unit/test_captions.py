@@ -41,7 +41,8 @@ def clues() -> pd.DataFrame:
     photos = pd.DataFrame({"photo_id": ids, "latitude": 50.0, "heading_deg": 91.0})
     labels = pd.DataFrame(
         {"photo_id": ids, "country_name": "Norway", "region": "Oslo", "town": None, "climate": 26,
-         "drives_on_left": False, "month": 7}
+         "drives_on_left": False, "month": 7},
+        dtype=object,
     )  # fmt: skip
     labels.loc[0, ["country_name", "region", "climate", "drives_on_left", "month"]] = None
     return write_clues(photos, labels)

@@ -194,7 +194,6 @@ def save_geolocator(folder: str | Path, geolocator: Geolocator, vision_trained: 
     folder.mkdir(parents=True, exist_ok=True)
     heads, scales = geolocator.heads, geolocator.scales
     save_file({name: value.contiguous() for name, value in heads.state_dict().items()}, folder / "heads.safetensors")
-    (folder / "heads.safetensors").chmod(0o644)  # safetensors writes for the owner alone
     description = {
         "format": 1,
         "dimension": heads.cell.in_features,

@@ -89,6 +89,6 @@ def _svg(draw) -> str:
         output = io.StringIO()
         figure.savefig(output, format="svg", transparent=True, metadata={"Date": None})
     text = output.getvalue()
-    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     # Sizes in points would not shrink on a phone; the viewBox does.
     return re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', r'<svg class="chart" viewBox="\1" role="img">', text, count=1)

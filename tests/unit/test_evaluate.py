@@ -1,0 +1,191 @@
+"""The evaluator's rules, against plain loops and closed forms."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from homing.errors import HomingError
+from homing.evaluate.baselines import constant_guess, nearest_rows, thumbnail
+from homing.evaluate.distances import FARTHEST_KM, clusters, distances_km, figures, geoscore, score
+from homing.evaluate.geocells import score_geocells
+from homing.evaluate.provenance import git_commit, versions
+from homing.evaluate.summary import durations, summarise
+from homing.evaluate.tasks import score_tasks
+from homing.sphere import haversine_km
+
+RADII = [1, 25, 200]
+
+
+@pytest.fixture
+def truth() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    count = 200
+    frame = pd.DataFrame({"photo_id": [f"p{number}" for number in range(count)]})
+    frame["latitude"], frame["longitude"] = rng.uniform(-60, 60, count), rng.uniform(-180, 180, count)
+    frame["author"] = [f"a{number // 20}" if number < 180 else None for number in range(count)]
+    return frame
+
+
+def near(truth: pd.DataFrame, spread: float) -> pd.DataFrame:
+    rng = np.random.default_rng(1)
+    moved = truth["latitude"] + rng.normal(0, spread, len(truth))
+    return truth[["photo_id", "longitude"]].assign(latitude=moved, rank=0)
+
+
+def test_distances_are_those_of_the_first_answer_whatever_the_order(truth):
+    predictions = near(truth, 1.0)
+    second = predictions.assign(rank=1, latitude=0.0)
+    table = pd.concat([second, predictions]).sample(frac=1, random_state=3)
+    expected = haversine_km(truth["latitude"], truth["longitude"], predictions["latitude"], predictions["longitude"])
+    np.testing.assert_allclose(distances_km(truth, table), expected)
+    np.testing.assert_allclose(distances_km(truth, predictions.drop(columns="rank")), expected)
+
+
+def test_a_photo_without_an_answer_is_wrong_and_counted(truth):
+    readouts = {"half": near(truth, 0.01).iloc[:80]}
+    found = score(truth, readouts, RADII, seed=1)["half"]
+    assert found["missing"] == 120 and found["median_km"] == pytest.approx(FARTHEST_KM)
+    assert found["within_25_km"] == pytest.approx(80 / 200)
+
+
+def test_an_answer_given_twice_is_an_error(truth):
+    twice = pd.concat([near(truth, 1), near(truth, 1).iloc[:1]])
+    with pytest.raises(HomingError, match="'p0' is answered more than once"):
+        distances_km(truth, twice)
+
+
+def test_a_radius_includes_its_border():
+    away = np.array([1.0, 25.0, 25.0000001, 199.0])
+    found = figures(away, 0, pd.Series([None] * 4), RADII, seed=1)
+    assert (found["within_1_km"], found["within_25_km"], found["within_200_km"]) == (0.25, 0.5, 1.0)
+
+
+def test_geoscore_by_its_formula():
+    assert geoscore(np.array([0.0])) == 5000
+    assert geoscore(np.array([1492.7, 0.0])) == pytest.approx(2500 * (1 + np.exp(-1)))
+
+
+def test_intervals_are_wider_when_photographers_repeat_themselves(truth):
+    rng = np.random.default_rng(2)
+    level = rng.uniform(10, 1000, 10)
+    away = np.repeat(level, 20) * rng.uniform(0.9, 1.1, 200)
+    authors = pd.Series(np.repeat([f"a{number}" for number in range(10)], 20))
+    clustered = figures(away, 0, authors, RADII, seed=1)["interval_95"]["mean_km"]
+    alone = figures(away, 0, pd.Series([None] * 200), RADII, seed=1)["interval_95"]["mean_km"]
+    assert clustered[0] < alone[0] < away.mean() < alone[1] < clustered[1]
+    error = away.std() / np.sqrt(200)
+    assert alone[1] - alone[0] == pytest.approx(2 * 1.96 * error, rel=0.15)
+
+
+def test_photos_without_a_photographer_are_by_themselves(truth):
+    groups = clusters(truth["author"])
+    assert len(groups) == 9 + 20 and sorted(np.concatenate(groups)) == list(range(200))
+
+
+def test_the_constant_guess_is_the_best_of_the_training_places():
+    rng = np.random.default_rng(4)
+    latitude, longitude = rng.normal(40, 20, 150), rng.normal(10, 60, 150)
+    place = constant_guess(latitude, longitude, seed=0)
+    medians = [np.median(haversine_km(a, b, latitude, longitude)) for a, b in zip(latitude, longitude, strict=True)]
+    best = int(np.argmin(medians))
+    assert place == (latitude[best], longitude[best])
+
+
+def test_thumbnails_find_the_nearest():
+    rng = np.random.default_rng(5)
+    images = [Image.fromarray(rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)) for _ in range(20)]
+    rows = np.stack([thumbnail(image) for image in images])
+    assert rows.shape == (20, 768) and rows.min() >= 0 and rows.max() <= 1
+    queries = rows[[7, 3]] + rng.normal(0, 0.01, (2, 768))
+    expected = [np.linalg.norm(rows - query, axis=1).argmin() for query in queries]
+    assert nearest_rows(queries, rows).tolist() == expected == [7, 3]
+
+
+def test_geocell_accuracy():
+    table = pd.DataFrame(
+        {"photo_id": ["a"] * 6 + ["b"] * 6, "rank": list(range(6)) * 2, "cell_id": [3, 1, 2, 4, 5, 6] * 2}
+    )
+    assignments = pd.DataFrame({"photo_id": ["a", "b", "c"], "cell_id": [3, 6, 1]})
+    found = score_geocells(table, assignments, 50)
+    assert (found["accuracy"], found["top5"], found["chance"], found["n"]) == (0.5, 0.5, 0.02, 2)
+    assert score_geocells(table, assignments.iloc[2:], 50)["accuracy"] is None
+
+
+def labels(count: int, seed: int) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame({"photo_id": [f"p{number}" for number in range(count)]})
+    frame["latitude"], frame["longitude"] = rng.uniform(-60, 60, count), rng.uniform(-180, 180, count)
+    frame["climate"] = pd.array(rng.choice([1, 4, 26], count, p=[0.5, 0.3, 0.2]), dtype="Int8")
+    frame["month"] = pd.array([None] * count, dtype="Int8")
+    for column in ("temperature_c", "temperature_range_c", "precipitation_mm", "elevation_m", "population_per_km2"):
+        frame[column] = rng.gamma(2, 50, count)
+    return frame.assign(precipitation_range_mm=np.nan)
+
+
+def test_tasks_against_their_constants():
+    training, truth = labels(300, 1), labels(80, 2)
+    perfect = score_tasks(truth, truth, training)
+    assert perfect["climate"]["accuracy"] == 1 and perfect["temperature"]["rmse"] == 0
+    assert perfect["latitude"]["mean_km"] == pytest.approx(0, abs=1e-6)
+    assert all(entry["better"] is True for name, entry in perfect.items() if name != "month")
+    assert perfect["month"] == {"metric": "accuracy", "accuracy": None, "baseline": None, "better": None, "n": 0}
+    baseline = perfect["temperature"]["baseline"]
+    expected = [
+        np.sqrt(((training[name].mean() - truth[name]) ** 2).mean()) / training[name].std(ddof=0)
+        for name in ("temperature_c", "temperature_range_c")
+    ]
+    assert baseline == pytest.approx(np.mean(expected))
+    assert perfect["climate"]["baseline"] == pytest.approx((truth["climate"] == training["climate"].mode()[0]).mean())
+    shuffled = truth.assign(
+        **{name: truth[name].sample(frac=1, random_state=0).to_numpy() for name in truth.columns[1:]}
+    )
+    poor = score_tasks(truth, shuffled, training)
+    assert not any(poor[name]["better"] for name in ("temperature", "elevation", "population"))
+
+
+def test_a_task_with_missing_answers_is_scored_on_what_is_known():
+    training, truth = labels(300, 1), labels(80, 2)
+    truth.loc[:10, "climate"] = None
+    assert score_tasks(truth, truth, training)["climate"]["n"] == 69
+
+
+def test_the_summary_has_flat_names_with_units(truth):
+    readouts = {name: near(truth, 1) for name in ("geocell", "refined", "constant")}
+    metrics = {
+        "n": 200, "readouts": score(truth, readouts, RADII, 1),
+        "geocell": {"cells": 50, "accuracy": 0.5, "top5": 0.8, "chance": 0.02, "n": 200},
+        "tasks": score_tasks(labels(80, 2), labels(80, 2), labels(300, 1)),
+    }  # fmt: skip
+    found = summarise("demo", metrics, {"ground": metrics})
+    wanted = "median_km refined_median_km constant_guess_median_km within_25_km geocell_accuracy geocell_chance"
+    assert {*wanted.split(), "tasks.climate.accuracy", "tasks.climate.baseline", "benchmarks.ground.n"} <= set(found)
+    assert not any(isinstance(value, (dict, list)) for value in found.values())
+    json.dumps(found, allow_nan=False)
+
+
+def test_durations_count_the_run_and_what_it_shares(tmp_path):
+    def benchmark(path: str, seconds: float, megabytes: str) -> None:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(f"s\tmax_rss\n{seconds}\t{megabytes}\n")
+
+    benchmark("demo/finetune_geolocator.tsv", 10, "900.5")
+    benchmark("demo/predict_photos/test.tsv", 2, "100")
+    benchmark("demo/predict_photos/ground.tsv", 3, "300")
+    benchmark("other/finetune_geolocator.tsv", 99, "1")
+    benchmark("label_photos/toy.tsv", 4, "NA")
+    benchmark("label_photos/unused.tsv", 50, "NA")
+    benchmark("retrieve_file/koppen/toy/koppen.tif.tsv", 1, "7")
+    found = durations(tmp_path, "demo", ["toy", "koppen/toy"])
+    assert found == {
+        "seconds.finetune_geolocator": 10, "seconds.label_photos": 4, "seconds.predict_photos": 5,
+        "seconds.retrieve_file": 1, "peak_mb.finetune_geolocator": 900, "peak_mb.predict_photos": 300,
+        "peak_mb.retrieve_file": 7,
+    }  # fmt: skip
+
+
+def test_provenance(tmp_path):
+    assert versions()["numpy"] == np.__version__
+    assert git_commit(tmp_path) is None

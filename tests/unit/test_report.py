@@ -1,0 +1,87 @@
+"""Maps, charts and small formats of the pages."""
+
+import re
+import xml.etree.ElementTree as ElementTree
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+
+from homing.report.charts import error_curves, loss_curves, validation_curve
+from homing.report.maps import Map, outlines_of, x_of, y_of
+from homing.report.package import outlines
+from homing.report.page import duration, environment, km
+
+
+def parsed(svg: str) -> ElementTree.Element:
+    return ElementTree.fromstring(re.sub(r'xmlns(:\w+)?="[^"]*"|xlink:', "", svg))
+
+
+def test_a_map_puts_places_where_they_are():
+    world = Map()
+    world.point(0.0, 0.0, 3, "near", "Null Island <&>")
+    circle = parsed(world.svg()).find("circle")
+    assert (float(circle.get("cx")), float(circle.get("cy"))) == (x_of(0), pytest.approx(y_of(0), abs=0.05))
+    assert circle.find("title").text == "Null Island <&>"
+    assert x_of(-180) == 0 and x_of(180) == 1000
+
+
+def test_a_line_takes_the_short_way_over_the_antimeridian():
+    world = Map()
+    world.line((10.0, 170.0), (20.0, -170.0), "error")
+    lines = parsed(world.svg()).findall("line")
+    lengths = [abs(float(line.get("x2")) - float(line.get("x1"))) for line in lines]
+    assert len(lines) == 2 and max(lengths) == pytest.approx(20 * 1000 / 360, abs=0.2)
+
+
+def test_outlines_keep_holes_and_names():
+    shape = shapely.Polygon([(0, 0), (9, 0), (9, 9), (0, 9)], [[(3, 3), (6, 3), (6, 6), (3, 6)]])
+    frame = gpd.GeoDataFrame({"name": ["ring"]}, geometry=[shape], crs="EPSG:4326")
+    (outline,) = outlines_of(frame.__geo_interface__)
+    assert len(outline.rings) == 2 and outline.title == "ring"
+    world = Map()
+    world.land([outline])
+    assert parsed(world.svg()).find("path").get("d").count("M") == 2
+
+
+def test_simplified_cells_still_touch_and_none_vanishes():
+    cells = gpd.GeoDataFrame(
+        {"cell_id": [0, 1, 2], "name": list("abc"), "country_name": "C", "photos": 1},
+        geometry=[shapely.box(0, 0, 5, 5).segmentize(0.125), shapely.box(5, 0, 9, 5).segmentize(0.125),
+                  shapely.box(20, 20, 20.01, 20.01)], crs="EPSG:4326",
+    )  # fmt: skip
+    simple = outlines(cells, 0.3)
+    assert shapely.area(shapely.union_all(simple.geometry.iloc[:2].to_numpy())) == pytest.approx(45)
+    assert shapely.get_num_coordinates(simple.geometry.to_numpy())[:2].max() < 12
+    assert not simple.geometry.is_empty.any()
+
+
+def test_charts_are_plain_svg():
+    history = [
+        {"step": step, "epoch": 0, "loss": 3.0 / step, "loss.cell": 2.0 / step, "loss.month": 1.0 / step}
+        for step in range(1, 60)
+    ]
+    history.append({"step": 59, "epoch": 0, "val_median_km": 700.0})
+    charts = [
+        error_curves({"refined": np.array([1.0, 50, 9000]), "constant": np.array([4000.0, 5000])}),
+        loss_curves(history),
+        validation_curve(history, "val_median_km", "km"),
+    ]
+    for chart in charts:
+        assert parsed(chart).get("viewBox") and "http" not in re.sub(
+            r'xmlns(:\w+)?="[^"]*"', "", chart.split("<defs")[0][:300]
+        )
+    assert error_curves({"refined": np.array([1.0])}) == error_curves({"refined": np.array([1.0])})
+    assert validation_curve(history[:5], "val_median_km", "km") is None
+
+
+def test_figures_are_told_with_the_digits_that_matter():
+    assert [km(value) for value in (1234.56, 12.3, 2.34, None)] == ["1,235 km", "12 km", "2.3 km", "–"]
+    assert [duration(value) for value in (3, 400, 9000)] == ["3 s", "7 min", "2.5 h"]
+
+
+def test_what_is_put_into_a_page_is_escaped():
+    photo = {"name": "<script>alert(1)</script>", "image": "data:,", "answers": [], "map": "<svg></svg>"}
+    page = environment().get_template("predictions.html.j2").render(photos=[photo])
+    assert "<script" not in page and "&lt;script&gt;" in page and "<svg></svg>" in page
