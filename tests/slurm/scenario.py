@@ -22,11 +22,18 @@ SOONER = ["--slurm-init-seconds-before-status-checks", "8", "--latency-wait", "5
 
 def main(checkout: Path, output: Path) -> None:
     os.chdir(checkout)
+    download_on_the_login_node()
     seen = {"first": snakemake()}
     seen["jobs"] = finished_jobs()
     shutil.copytree(RUN, "first_run")
     seen["killed"], seen["second"] = kill_a_training_process_half_way()
     output.write_text(json.dumps(seen))
+
+
+def download_on_the_login_node() -> None:
+    """As where the nodes have no internet."""
+    command = [sys.executable, "-m", "snakemake", "--profile", "profiles/local", "retrieve", "--configfile", PROFILE[3]]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def snakemake(*arguments: str) -> int:

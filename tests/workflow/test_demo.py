@@ -1,11 +1,15 @@
 """The demo as shipped: from nothing to a trained geolocator, within the promised figures."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from checkout import copy_repository, snakemake
+from PIL import Image
 
 pytestmark = pytest.mark.workflow
 
@@ -47,6 +51,21 @@ def test_the_report_needs_no_network(demo):
     page = (demo / "results/runs/demo/report.html").read_text(encoding="utf-8")
     for opener in ('src="http', 'href="http://', "@import", "url(http", "<script src"):
         assert opener not in page
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 4000), (500, 6000)])
+def test_the_report_opens_in_a_browser(demo, tmp_path, width, height):
+    """A picture of the page, also as wide as a phone: sections, maps and photos all the way down."""
+    browser = shutil.which("chromium")
+    if not browser:
+        pytest.fail("no chromium") if os.environ.get("CI") else pytest.skip("no chromium: apt-get install chromium")
+    picture, page = tmp_path / "report.png", demo / "results/runs/demo/report.html"
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={tmp_path}/profile"]
+    command = [browser, *flags, f"--window-size={width},{height}", f"--screenshot={picture}", f"file://{page}"]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    image = np.asarray(Image.open(picture).convert("RGB")).astype(int)
+    inked = (np.abs(image - image[2, 2]).max(axis=2) > 30).mean(axis=1).reshape(-1, height // 20)
+    assert image.shape[1] == width and (inked.max(axis=1) > 0.05).all(), "a large part of the page is empty"
 
 
 def test_the_package_predicts(demo, tmp_path):

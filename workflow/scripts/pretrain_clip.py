@@ -1,8 +1,5 @@
 """Pretrain CLIP on the captions, launched by Accelerate; or hand the encoder over as it is."""
 
-from pathlib import Path
-
-from homing import config as configuration
 from homing.files import atomic_path
 from homing.jobs import job
 from homing.model.clip import build_clip, save_clip
@@ -11,18 +8,7 @@ from homing.training.start import write_history
 
 with job(snakemake) as config:
     if config["pretrain"]["enabled"]:
-        # How many nodes and processes there are is no part of params: it does not change the result.
-        sizes = configuration.resolve(snakemake.config)["pretrain"]
-        run_stage(
-            "homing.training.pretrain",
-            dict(snakemake.input.items()),
-            dict(snakemake.output.items()),
-            snakemake.params.settings,
-            sizes,
-            snakemake.threads,
-            snakemake.resources.runtime,
-            Path("results/checkpoints"),
-        )
+        run_stage("homing.training.pretrain", snakemake)
     else:
         with atomic_path(snakemake.output.model) as folder:
             save_clip(folder, build_clip(config["model"], ["A photo."], config["seed"]))

@@ -1,0 +1,39 @@
+"""What the benchmarks share: scales, medians of several runs, one object of named figures."""
+
+import argparse
+import json
+import resource
+import statistics
+import time
+from collections.abc import Callable
+
+RUNS = 3
+
+
+def scale_of(small: int, full: int) -> tuple[int, bool]:
+    """The size that `--scale small|full` asks for, and whether `--json` was given."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--scale", choices=["small", "full"], default="small")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    return (small if options.scale == "small" else full), options.json
+
+
+def median_seconds(work: Callable[[], object]) -> float:
+    """Median wall time of several runs."""
+    times = []
+    for _ in range(RUNS):
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+def show(figures: dict[str, float], as_json: bool) -> None:
+    """Print the figures, with the peak memory of this process."""
+    figures = figures | {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    if as_json:
+        print(json.dumps(figures))
+        return
+    for name, value in figures.items():
+        print(f"{name:44} {value:14,.2f}")
