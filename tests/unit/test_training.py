@@ -98,6 +98,16 @@ def test_a_small_clip_is_the_same_from_the_same_seed_and_survives_saving(tmp_pat
         torch.testing.assert_close(vision(pixel_values=pixels).last_hidden_state, own)
 
 
+def test_a_checkpoint_of_transformers_is_where_training_starts(tmp_path):
+    """As with openai/clip-vit-large-patch14-336, but from a folder: weights, vocabulary and input side are its own."""
+    parts = build_clip(MODEL, ["A photo I took in Norway."], 3)
+    save_clip(tmp_path, parts)
+    loaded = build_clip(MODEL | {"pretrained": str(tmp_path), "image_side": 999}, ["other captions"], 4)
+    expected = parts.clip.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in loaded.clip.state_dict().items())
+    assert loaded.preprocessing.side == 16 and len(loaded.tokenizer) == len(parts.tokenizer)
+
+
 def test_a_missing_model_is_named_with_the_cure(tmp_path):
     with pytest.raises(HomingError, match=r"cannot load .*no-such-folder.*path of a local copy"):
         build_clip(MODEL | {"pretrained": str(tmp_path / "no-such-folder")}, ["a"], 0)

@@ -15,7 +15,7 @@ from homing.evaluate.distances import distances_km
 from homing.photos.images import decode_image
 from homing.photos.shards import ShardReader
 from homing.report.charts import error_curves, loss_curves, validation_curve
-from homing.report.maps import Map, outlines_of
+from homing.report.maps import Map, Outline, outlines_of
 from homing.report.package import outlines
 from homing.report.page import data_uri, environment
 
@@ -98,7 +98,7 @@ def by_rule(summary: Mapping[str, Any], prefix: str) -> dict[str, float]:
     return {name.removeprefix(prefix): value for name, value in summary.items() if name.startswith(prefix)}
 
 
-def map_cells(cells: gpd.GeoDataFrame) -> list:
+def map_cells(cells: gpd.GeoDataFrame) -> list[Outline]:
     """Outlines for a map, shaded by their photos."""
     frame = outlines(cells, MAP_DEGREES)
     ranks = frame["photos"].rank(pct=True, method="average")
@@ -108,17 +108,17 @@ def map_cells(cells: gpd.GeoDataFrame) -> list:
     return outlines_of(frame[["name", "shade", "geometry"]].__geo_interface__)
 
 
-def cells_map(shapes: list) -> str:
+def cells_map(shapes: list[Outline]) -> str:
     """The geocells, darker where more photos shaped them."""
     world = Map()
     world.land(shapes)
     return world.svg()
 
 
-def errors_map(shapes: list, truth: pd.DataFrame, predictions: pd.DataFrame, away: np.ndarray) -> str:
+def errors_map(shapes: list[Outline], truth: pd.DataFrame, predictions: pd.DataFrame, away: np.ndarray) -> str:
     """True places coloured by error, with lines to the answers."""
     world = Map()
-    world.land([type(shape)(shape.rings) for shape in shapes])
+    world.land([Outline(shape.rings) for shape in shapes])
     first = predictions[predictions["rank"] == 0].set_index("photo_id").reindex(truth["photo_id"])
     places = np.column_stack([truth[["latitude", "longitude"]], first[["latitude", "longitude"]]]).tolist()
     for place in places[:: max(1, len(places) // LINES)]:
