@@ -1,15 +1,15 @@
 """The workflow can be planned for every configuration, quickly."""
 
 import pytest
-from checkout import ROOT, copy_repository, planned_rules
+from checkout import copy_repository, planned_rules
 
 pytestmark = pytest.mark.workflow
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "sample.yaml", "pigeotto.yaml"])
-def test_every_stage_is_planned(tmp_path, name):
+def test_every_stage_is_planned(request, tmp_path, name):
     folder = copy_repository(tmp_path)
-    mirror = f"mirror={ROOT.parent / 'shared/data'}" if name == "sample.yaml" else "seed=20"
+    mirror = f"mirror={request.getfixturevalue('sample_data')}" if name == "sample.yaml" else "seed=20"
     planned = planned_rules(folder, "--configfile", f"config/{name}", "--config", mirror)
     assert {
         "retrieve_file",
