@@ -32,7 +32,7 @@ test: env
 	$(BIN)/python -m pytest
 
 lint: env
-	@echo "== Checking style: ruff, snakefmt, snakemake --lint"
+	@echo "== Checking style: ruff, snakefmt, config.yaml against its schema"
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check --line-length 120 Snakefile rules
 	$(BIN)/python -m homing.config --check

@@ -24,7 +24,7 @@ rule make_geocells:
         mem_mb=size_mb(4000, 10),
         runtime=240,
     params:
-        settings=settings("make_geocells", "seed", "geocells"),
+        settings=settings("make_geocells", "geocells"),
     message:
         "Make the geocells of run {wildcards.run}"
     script:

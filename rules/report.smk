@@ -22,7 +22,7 @@ rule package_model:
         mem_mb=size_mb(1000, 3),
         runtime=30,
     params:
-        settings=settings("package_model", "model", "finetune", "refine"),
+        settings=settings("package_model", "refine"),
     message:
         "Package the model of run {wildcards.run}"
     script:
@@ -60,7 +60,7 @@ rule make_report:
         mem_mb=size_mb(2000, 2),
         runtime=30,
     params:
-        settings=settings("make_report", "run_dataset", "evaluate"),
+        settings=settings("make_report"),
     message:
         "Write the report of run {wildcards.run}"
     script:

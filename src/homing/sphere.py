@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 EARTH_RADIUS_KM = 6371.0088  # mean radius of WGS84 (IUGG)
+KM_PER_DEGREE = np.pi * EARTH_RADIUS_KM / 180  # of latitude
 
 Floats = NDArray[np.float64]
 

@@ -19,6 +19,7 @@ from homing.files import write_json
 from homing.model.clip import build_clip, freeze_below, load_clip, load_vision, save_clip
 from homing.model.geolocator import load_geolocator
 from homing.photos.collect import import_photos
+from homing.sphere import haversine_km
 from homing.training.checkpoint import Checkpoints
 from homing.training.launch import launch, launch_command
 from homing.training.loop import AGAIN, learning_rate
@@ -190,6 +191,7 @@ def train(
     if done.returncode:
         return done.returncode, {}, []
     names = ["heads.safetensors", "vision/model.safetensors"] if stage == "finetune" else ["model.safetensors"]
+    names = [name for name in names if (folder / "model" / name).exists()]
     weights = {f"{name}:{key}": value for name in names for key, value in load_file(folder / "model" / name).items()}
     lines = (folder / "history.jsonl").read_text().splitlines()
     return 0, weights, [json.loads(line) for line in lines]
@@ -239,6 +241,30 @@ def test_a_finetuned_geolocator_answers(unbroken):
     np.testing.assert_allclose(answers["cell_probability"].sum(axis=1), 1, rtol=1e-5)
     assert answers["cell_probability"].shape == (3, 7)
     assert (answers["climate"] >= 1).all() and (answers["month"] <= 12).all()
+
+
+def test_heads_alone_are_trained_on_cached_embeddings(inputs, tmp_path):
+    """Read by photo_id, whatever the order of the rows; the encoder stays where it was."""
+    rng = np.random.default_rng(9)
+    photos = tables.read(inputs["photos"], "photos").sample(frac=1, random_state=1)
+    ids, centres = photos["photo_id"], pd.read_parquet(inputs["geocells"])
+    away = haversine_km(
+        *photos[["latitude", "longitude"]].to_numpy().T[:, :, None], centres["latitude"], centres["longitude"]
+    )
+    cells = away.argmin(axis=1)  # an embedding tells the nearest cell, which is also what the smoothed targets say
+    paths = {"vectors": str(tmp_path / "vectors.npy"), "photo_ids": str(tmp_path / "photo_ids.parquet")}
+    assigned = pd.DataFrame({"photo_id": ids, "cell_id": cells})
+    tables.write(tmp_path / "assignments.parquet", assigned, "assignments")
+    paths["assignments"] = str(tmp_path / "assignments.parquet")
+    np.save(paths["vectors"], (np.eye(7, 16)[cells] * 5 + rng.normal(0, 0.1, (len(ids), 16))).astype(np.float16))
+    pd.DataFrame({"photo_id": ids}).to_parquet(paths["photo_ids"])
+    heads = {"seed": 5, "model": MODEL, "finetune": FINETUNE | {"trainable": "heads", "epochs": 30}}
+    assert train(inputs | paths, tmp_path, "finetune", settings=heads)[0] == 0
+    assert not (tmp_path / "model/vision").exists()
+    answers = load_geolocator(tmp_path / "model").predict_vectors(np.eye(7, 16) * 5)
+    right = (answers["cell_probability"].argmax(axis=1)[cells] == cells).mean()
+    commonest = np.bincount(cells).max() / len(cells)  # what rows read in a wrong order would reach
+    assert right > 0.8 > 1.5 * commonest
 
 
 def test_a_failing_stage_names_the_photo_and_launch_tells_of_it(inputs, tmp_path, caplog):

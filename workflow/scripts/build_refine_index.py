@@ -1,10 +1,10 @@
 """Cluster the training photos of a run into prototypes."""
 
 from homing import tables
+from homing.embeddings import read_embeddings
 from homing.files import atomic_path
 from homing.jobs import job
 from homing.photos.splits import in_set
-from homing.refine.embeddings import read_embeddings
 from homing.refine.index import build_index
 
 with job(snakemake) as config:

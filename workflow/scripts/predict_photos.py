@@ -3,10 +3,10 @@
 import pandas as pd
 
 from homing import tables
+from homing.embeddings import read_embeddings
 from homing.jobs import job, log
 from homing.model.geolocator import load_geolocator
 from homing.photos.splits import in_set
-from homing.refine.embeddings import read_embeddings
 from homing.refine.table import best_cells, to_table
 
 AT_LEAST = 5  # cells are kept for the figures of the best five

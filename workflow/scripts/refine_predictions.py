@@ -3,8 +3,8 @@
 import numpy as np
 
 from homing import tables
+from homing.embeddings import read_embeddings
 from homing.jobs import job
-from homing.refine.embeddings import read_embeddings
 from homing.refine.index import RefineIndex
 from homing.refine.search import refine
 from homing.refine.table import from_table, to_table

@@ -15,7 +15,6 @@ from homing.photos.images import PhotoError, decode_image
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".tif", ".tiff", ".bmp", ".gif"}
 BATCH = 256  # photos decoded at a time
-WHOLE = {"latitude", "longitude", "probability"}
 
 
 def predict(options: argparse.Namespace) -> int:

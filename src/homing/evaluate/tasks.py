@@ -4,26 +4,16 @@ Classes are scored by accuracy; values by the root mean squared error of the sca
 in standard deviations of the training photos), the mean of a task's columns; latitude and longitude in km.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from homing.scales import REGRESSIONS, LabelScales
 from homing.sphere import haversine_km
 
 CLASSES = ("climate", "month")
-VALUES = {
-    "temperature": ("temperature_c", "temperature_range_c"),
-    "precipitation": ("precipitation_mm", "precipitation_range_mm"),
-    "elevation": ("elevation_m",),
-    "population": ("population_per_km2",),
-}
-SCALES = {
-    "precipitation_mm": lambda values: np.log1p(np.maximum(values, 0)),
-    "precipitation_range_mm": lambda values: np.log1p(np.maximum(values, 0)),
-    "population_per_km2": lambda values: np.log1p(np.maximum(values, 0)),
-    "elevation_m": lambda values: np.log(np.maximum(values, -499) + 500),
-}
 
 
 def score_tasks(truth: pd.DataFrame, predicted: pd.DataFrame, training: pd.DataFrame) -> dict[str, dict[str, Any]]:
@@ -34,7 +24,9 @@ def score_tasks(truth: pd.DataFrame, predicted: pd.DataFrame, training: pd.DataF
     """
     rows = predicted.set_index("photo_id").reindex(truth["photo_id"]).reset_index()
     scores = {name: _classes(truth[name], rows[name], training[name]) for name in CLASSES}
-    scores |= {name: _values(truth, rows, training, columns) for name, columns in VALUES.items()}
+    for task in dict.fromkeys(task for _, task in REGRESSIONS.values()):
+        columns = [column for column, (_, owner) in REGRESSIONS.items() if owner == task]
+        scores[task] = _values(truth, rows, training, columns)
     scores["latitude"] = _coordinate(truth, rows["latitude"], training, "latitude")
     scores["longitude"] = _coordinate(truth, rows["longitude"], training, "longitude")
     return scores
@@ -56,19 +48,19 @@ def _classes(truth: pd.Series, predicted: pd.Series, training: pd.Series) -> dic
 
 
 def _values(
-    truth: pd.DataFrame, predicted: pd.DataFrame, training: pd.DataFrame, columns: tuple[str, ...]
+    truth: pd.DataFrame, predicted: pd.DataFrame, training: pd.DataFrame, columns: Sequence[str]
 ) -> dict[str, Any]:
+    scales = LabelScales.fit(training)
     errors, baselines, count = [], [], 0
     for column in columns:
-        scale = SCALES.get(column, lambda values: values)
-        seen = scale(training[column].dropna().to_numpy(dtype=np.float64))
         known = truth[column].notna().to_numpy()
-        if not known.any() or not len(seen) or seen.std() == 0:
+        if not known.any() or training[column].nunique() < 2:
             continue
-        true = scale(truth[column].to_numpy(dtype=np.float64)[known])
-        guess = scale(predicted[column].to_numpy(dtype=np.float64)[known])
-        errors.append(np.sqrt(np.nanmean((guess - true) ** 2)) / seen.std())
-        baselines.append(np.sqrt(np.mean((seen.mean() - true) ** 2)) / seen.std())
+        true, guess = (
+            scales.standardise(column, frame[column].to_numpy(dtype=np.float64)[known]) for frame in (truth, predicted)
+        )
+        errors.append(np.sqrt(np.nanmean((guess - true) ** 2)))
+        baselines.append(np.sqrt(np.mean(true**2)))  # the mean of the training photos is 0 on this scale
         count = max(count, int(known.sum()))
     if not errors:
         return _entry("rmse", None, None, 0)

@@ -18,11 +18,9 @@ import shapely
 from homing.errors import HomingError
 from homing.geocells.clusters import divide
 from homing.geocells.merge import merge_small
-from homing.sphere import EARTH_RADIUS_KM, haversine_km, spherical_mean
+from homing.sphere import EARTH_RADIUS_KM, KM_PER_DEGREE, haversine_km, spherical_mean
 
 log = logging.getLogger(__name__)
-
-KM_PER_DEGREE = np.pi * EARTH_RADIUS_KM / 180
 
 
 def make_geocells(

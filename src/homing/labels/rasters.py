@@ -11,10 +11,9 @@ from rasterio.warp import transform as transform_points
 from rasterio.windows import Window
 
 from homing.errors import HomingError
-from homing.sphere import EARTH_RADIUS_KM, haversine_km, pixel_area_km2
+from homing.sphere import KM_PER_DEGREE, haversine_km, pixel_area_km2
 
 MIN_BLOCK = 256  # pixels; smaller blocks are read several at a time
-KM_PER_DEGREE = np.pi * EARTH_RADIUS_KM / 180
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ else:
 
 Image.MAX_IMAGE_PIXELS = None  # the configured limit is checked instead, before anything is decoded
 MIN_SIDE = 8
-ORIENTATION, GPS = 0x0112, 0x8825  # EXIF tags
 
 
 class PhotoError(HomingError):
@@ -69,11 +68,6 @@ def _from_deep_grey(image: Image.Image) -> Image.Image:
     values = np.asarray(image, dtype=np.float64)
     top = 65535.0 if values.max() > 255 else 255.0
     return Image.fromarray(np.clip(values / top * 255, 0, 255).astype(np.uint8)).convert("RGB")
-
-
-def has_gps(image: Image.Image) -> bool:
-    """Whether the photo carries a GPS position in its EXIF. Homing never reads the position itself."""
-    return GPS in image.getexif()
 
 
 def is_plain_jpeg(image: Image.Image) -> bool:

@@ -9,7 +9,7 @@ import pandas as pd
 import shapely
 from shapely.affinity import translate
 
-from homing.sphere import EARTH_RADIUS_KM, haversine_km
+from homing.sphere import haversine_km
 from homing.toyplanet.climate import Climate
 
 # Latitude, longitude, and half the height and width in degrees. The fourth lies across the antimeridian.
@@ -136,8 +136,3 @@ def wrapped(shape: shapely.Geometry) -> shapely.MultiPolygon:
     beyond = translate(shapely.intersection(shape, shapely.box(180, -90, 540, 90)), xoff=-360)
     parts = [part for part in (*shapely.get_parts(inside), *shapely.get_parts(beyond)) if part.geom_type == "Polygon"]
     return shapely.MultiPolygon(parts)
-
-
-def pixel_share(latitude: np.ndarray, degrees: float) -> np.ndarray:
-    """Area in km2 of pixels `degrees` wide and high around latitudes."""
-    return (EARTH_RADIUS_KM * np.radians(degrees)) ** 2 * np.cos(np.radians(latitude))

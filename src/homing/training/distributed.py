@@ -46,8 +46,3 @@ def gather(rows: Tensor) -> Tensor:
     parts = [torch.empty_like(rows) for _ in range(world()[1])]
     dist.all_gather(parts, rows.contiguous())
     return torch.cat(parts).to(kind)
-
-
-def any_process(flag: bool, device: torch.device) -> bool:
-    """Whether the flag is set on some process, so that all decide alike."""
-    return bool(total(torch.tensor([float(flag)], device=device)).item() > 0)

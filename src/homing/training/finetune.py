@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from homing import tables
+from homing.embeddings import read_embeddings
 from homing.files import atomic_path
 from homing.model.clip import CLIPVisionModel, embed, freeze_below, load_vision
 from homing.model.geolocator import (
@@ -153,9 +154,8 @@ def read_photos(paths: Mapping[str, str]) -> tuple[pd.DataFrame, Any]:
     photos = tables.read(paths["photos"], "photos", columns=["photo_id", "latitude", "longitude"])
     frame = photos.merge(tables.read(paths["splits"], "splits"), on="photo_id", validate="1:1").sort_values("photo_id")
     if "vectors" in paths:
-        vectors = np.load(paths["vectors"], mmap_mode="r", allow_pickle=False)
-        ids = pd.read_parquet(paths["photo_ids"])
-        frame = frame.merge(ids.assign(row=np.arange(len(ids))), on="photo_id", validate="1:1")
+        ids, vectors = read_embeddings(paths["vectors"], paths["photo_ids"])
+        frame = frame.merge(ids.to_frame().assign(row=np.arange(len(ids))), on="photo_id", validate="1:1")
         return frame.sort_values("photo_id"), vectors
     reader = ShardReader(paths["shards"], paths["index"])
     return frame[[name in reader for name in frame["photo_id"]]], reader
