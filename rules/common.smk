@@ -1,10 +1,13 @@
 # The configuration of each run, and the small functions that the other rule files declare their files and resources with.
 from homing import config as configuration
 from homing.code import fingerprint
+from homing.sources import table
+from homing.sources.listing import listing
 
+SOURCES = table.read_sources(HERE / "config/sources.csv")
 CONFIG = configuration.resolve(config)
+CONFIG["labels"] = configuration.with_members(CONFIG["labels"], SOURCES)
 RUNS = configuration.runs(CONFIG)
-SOURCES = configuration.read_sources(HERE / "config/sources.csv")
 
 
 def settings(script, *keys):
@@ -18,6 +21,19 @@ def settings(script, *keys):
     }
 
 
+def dataset_settings(script, *keys):
+    """The same for a step of an import: only the data set's own configuration counts."""
+
+    def chosen(wildcards):
+        dataset = configuration.with_paths(CONFIG, CONFIG["datasets"][wildcards.dataset])
+        return {
+            "config": configuration.pick(CONFIG, keys) | {"dataset": dataset},
+            "code": fingerprint(HERE / f"workflow/scripts/{script}.py"),
+        }
+
+    return chosen
+
+
 def of_run(wildcards):
     """The resolved configuration of the wildcard's run."""
     return configuration.run_config(CONFIG, wildcards.run)
@@ -29,12 +45,12 @@ def run_dataset(wildcards):
 
 def raw_files(source):
     """Paths of the raw files of `<dataset>/<version>`, in the order of config/sources.csv."""
-    return [f"results/raw/{source}/{row['file']}" for row in configuration.source_rows(SOURCES, source)]
+    return [f"results/raw/{source}/{row['file']}" for row in table.source_rows(SOURCES, source)]
 
 
 def raw_manifests(*sources):
     """Their manifests (size, sha256, url, licence): small, so that a rule re-runs when the content changed, not the date."""
-    rows = [(source, row) for source in sources for row in configuration.source_rows(SOURCES, source)]
+    rows = [(source, row) for source in sources for row in table.source_rows(SOURCES, source)]
     return [f"results/raw/{source}/manifests/{row['file']}.json" for source, row in rows]
 
 
@@ -90,8 +106,16 @@ def toyplanet_files():
     return sorted({row["url"].removeprefix("toyplanet:") for row in SOURCES if row["url"].startswith("toyplanet:")})
 
 
+USED_SOURCES = configuration.used_sources(CONFIG)
+
+
+def used_rows():
+    """The rows of config/sources.csv that this configuration reads."""
+    return [row for source in USED_SOURCES for row in table.source_rows(SOURCES, source)]
+
+
 def source_row(wildcards):
-    return configuration.source_row(SOURCES, f"{wildcards.dataset}/{wildcards.version}", wildcards.file)
+    return table.source_row(SOURCES, f"{wildcards.dataset}/{wildcards.version}", wildcards.file)
 
 
 def generated(wildcards):
@@ -103,11 +127,50 @@ def generated(wildcards):
 
 
 def collection_files(wildcards):
-    """What a data set is read from: the raw files of its source, or the user's own table."""
-    dataset = CONFIG["datasets"][wildcards.dataset]
+    """What a data set is read from: the raw files of its source, the user's own table, a folder of photos."""
+    dataset = configuration.with_paths(CONFIG, CONFIG["datasets"][wildcards.dataset])
     if "source" in dataset:
         return {"files": ancient(raw_files(dataset["source"])), "manifests": raw_manifests(dataset["source"])}
-    return {"files": configuration.expand_path(CONFIG, dataset["table"])}
+    return {"files": [dataset["table"] if dataset["adapter"] == "csv_folder" else dataset["images"]]}
+
+
+def import_parts(wildcards):
+    """The folders of the jobs that store the images of a data set; none when it has no images."""
+    dataset = CONFIG["datasets"][wildcards.dataset]
+    count = dataset.get("parts", 1) if "source" in dataset or dataset.get("images") else 0
+    folder = f"results/photos/{wildcards.dataset}/import"
+    return [f"{folder}/part-{number:04d}-of-{count:04d}" for number in range(count)]
+
+
+def leak_inputs(wildcards):
+    """The photos of a run and of its benchmarks, with their image hashes."""
+    names = [run_dataset(wildcards), *of_run(wildcards)["evaluate"]["benchmarks"]]
+    return {kind: [photo_files(name)[kind] for name in names] for kind in ("photos", "index")}
+
+
+def leak_settings(script):
+    """Which benchmarks are compared by what: other keys of the evaluation must not divide the photos anew."""
+
+    def chosen(wildcards):
+        run = of_run(wildcards)
+        names = ("decontaminate", "near_duplicate_bits")
+        slice = {"benchmarks": run["evaluate"]["benchmarks"]} | {name: run["splits"][name] for name in names}
+        return {"config": slice, "code": fingerprint(HERE / f"workflow/scripts/{script}.py")}
+
+    return chosen
+
+
+def split_inputs(wildcards):
+    """The photos, and what is known of leaks where the run has benchmarks."""
+    photos = {"photos": photo_files(run_dataset(wildcards))["photos"]}
+    leaks = {"leaks": f"results/runs/{wildcards.run}/leaks.parquet"}
+    return photos | (leaks if of_run(wildcards)["evaluate"]["benchmarks"] else {})
+
+
+def checkpoint_inputs(wildcards):
+    """The manifests of the checkpoint that a run starts from, where it is retrieved."""
+    source = of_run(wildcards)["model"]["source"]
+    return {"checkpoint": ancient(raw_files(source)), "manifests": raw_manifests(source)} if source else {}
 
 
 def areas_file():

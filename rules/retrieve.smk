@@ -40,9 +40,9 @@ rule retrieve_file:
     resources:
         mem_mb=1000,
         runtime=lambda wildcards, attempt: 240 * attempt,
+    # Neither the code nor the mirror nor an acceptance makes a file that is there be fetched again: only another address.
     params:
-        settings=settings("retrieve_file", "mirror", "accept_licences"),
-        row=source_row,
+        settings=lambda wildcards: {"config": {"url": source_row(wildcards)["url"]}},
     message:
         "Retrieve {wildcards.file} ({wildcards.dataset}, version {wildcards.version})"
     script:
@@ -51,4 +51,8 @@ rule retrieve_file:
 
 rule retrieve:
     input:
-        raw_manifests(*configuration.used_sources(CONFIG)),
+        raw_manifests(*USED_SOURCES),
+    params:
+        listing=lambda wildcards: listing(used_rows(), Path("results/raw"), CONFIG["mirror"], CONFIG["accept_licences"]),
+    message:
+        "Raw files of this configuration:\n{params.listing}"

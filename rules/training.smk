@@ -30,6 +30,7 @@ rule write_captions:
 rule pretrain_clip:
     input:
         unpack(lambda wildcards: photo_files(run_dataset(wildcards))),
+        unpack(checkpoint_inputs),
         captions="results/runs/{run}/captions.parquet",
         splits="results/runs/{run}/splits.parquet",
     output:

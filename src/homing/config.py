@@ -3,7 +3,6 @@
 `config/schema.yaml` is the one definition; `python -m homing.config` writes `config/config.yaml` from it.
 """
 
-import csv
 import difflib
 import re
 import sys
@@ -17,6 +16,7 @@ from typing import Any
 import yaml
 
 from homing.errors import HomingError
+from homing.sources.table import source_rows
 
 FOLDER = Path(__file__).resolve().parents[2] / "config"
 
@@ -33,6 +33,15 @@ RUN_KEYS = (
     "refine",
     "evaluate",
 )
+# What a data set is read from, by its adapter.
+SOURCE_KEYS = {
+    "mp16": ("source",),
+    "osv5m": ("source",),
+    "osv_mini": ("source", "images"),
+    "landmarks": ("source",),
+    "csv_folder": ("table", "source"),
+    "exif_folder": ("images",),
+}
 # Sizes of a job, not of its result: they never make a rule run again.
 LAUNCH_KEYS = ("nodes", "processes_per_node", "gpus_per_node", "checkpoint_minutes")
 
@@ -91,10 +100,15 @@ def _dereference(node: Mapping[str, Any]) -> Config:
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Config:
-    """`changes` laid over `base`, key by key; lists are replaced whole, and so are data sets and raster sources."""
+    """`changes` laid over `base`, key by key; lists are replaced whole, and so are data sets.
+
+    A new source of a raster does away with the member that was read in the old one.
+    """
     merged = deepcopy(dict(base))
+    if changes.get("source") not in (None, merged.get("source")):
+        merged.pop("member", None)
     for key, value in changes.items():
-        whole = isinstance(value, Mapping) and ("adapter" in value or "source" in value)
+        whole = isinstance(value, Mapping) and "adapter" in value
         if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping) and not whole:
             merged[key] = merge(merged[key], value)
         else:
@@ -145,8 +159,11 @@ def _check_meaning(config: Config, prefix: str) -> None:
         (cells["min_photos"] > cells["max_photos"], "geocells.min_photos is larger than geocells.max_photos"),
         (run_dataset not in datasets, f"run_dataset {run_dataset!r} is none of datasets: {', '.join(datasets)}"),
         (splits["method"] == "regions" and not splits["regions"], "splits.regions must name boxes"),
+        (splits["distance_km"] > splits["block_km"], "splits.distance_km is larger than splits.block_km"),
+        (run_dataset in config["evaluate"]["benchmarks"], "evaluate.benchmarks names the run's own data set"),
+        (bool(model["source"]) and bool(model["revision"]), "model.source and model.revision: the source has its own"),
         (
-            bool(pretrained) and not pretrained.startswith((".", "/")) and not model["revision"],
+            bool(pretrained) and not pretrained.startswith((".", "/", "results/")) and not model["revision"],
             "model.revision must pin the commit of a hub model",
         ),
     ]
@@ -156,8 +173,9 @@ def _check_meaning(config: Config, prefix: str) -> None:
     for name in [*config["evaluate"]["benchmarks"], cells["dataset"] or config["run_dataset"]]:
         problems.append((name not in datasets, f"{name!r} is none of datasets: {', '.join(datasets)}"))
     for name, dataset in datasets.items():
-        wanted = "source" if dataset["adapter"] == "mp16" else "table"
-        problems.append((wanted not in dataset, f"datasets.{name} needs the key {wanted!r}"))
+        wanted = SOURCE_KEYS[dataset["adapter"]]
+        missing = not any(dataset.get(key) for key in wanted)
+        problems.append((missing, f"datasets.{name} needs the key {' or '.join(map(repr, wanted))}"))
         reserved = name in ("train", "val", "test") or not re.fullmatch("[a-z0-9_]+", name)
         problems.append((reserved, f"datasets.{name}: use small letters, digits and _, and not train, val or test"))
     for wrong, message in problems:
@@ -171,8 +189,11 @@ def runs(config: Config) -> list[str]:
 
 
 def run_config(config: Config, run: str) -> Config:
-    """The configuration of one run: the variant's keys laid over the shared ones."""
-    return merge(config, config["variants"].get(run, {})) | {"run": run, "variants": {}}
+    """The configuration of one run: the variant's keys over the shared ones; a retrieved checkpoint is a folder."""
+    chosen = merge(config, config["variants"].get(run, {})) | {"run": run, "variants": {}}
+    if source := chosen["model"]["source"]:
+        chosen["model"]["pretrained"] = f"results/raw/{source}"
+    return chosen
 
 
 def pick(config: Config, keys: Iterable[str], run: str | None = None) -> Config:
@@ -192,31 +213,6 @@ def expand_path(config: Config, path: str) -> str:
     return path.replace("{mirror}", str(config["mirror"]))
 
 
-def read_sources(path: str | Path) -> list[dict[str, str]]:
-    """The rows of config/sources.csv."""
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def source_rows(sources: list[dict[str, str]], source: str) -> list[dict[str, str]]:
-    """The rows of `<dataset>/<version>`. Raises HomingError naming the versions there are."""
-    dataset, version = source.split("/")
-    rows = [row for row in sources if row["dataset"] == dataset and row["version"] == version]
-    if not rows:
-        known = sorted({f"{row['dataset']}/{row['version']}" for row in sources})
-        near = difflib.get_close_matches(source, known, n=3, cutoff=0.4)
-        raise HomingError(f"config: source {source!r} is not in config/sources.csv; near: {', '.join(near or known)}")
-    return rows
-
-
-def source_row(sources: list[dict[str, str]], source: str, file: str) -> dict[str, str]:
-    """The row of one file of `<dataset>/<version>`."""
-    for row in source_rows(sources, source):
-        if row["file"] == file:
-            return row
-    raise HomingError(f"config/sources.csv: {source} has no file {file!r}")
-
-
 def used_datasets(config: Config) -> list[str]:
     """The data sets that some run trains on, shapes its cells with, or is tested on."""
     names: dict[str, None] = {}
@@ -232,7 +228,23 @@ def used_sources(config: Config) -> list[str]:
     labels = config["labels"]
     places = [value["source"] for value in labels.values() if isinstance(value, dict)] + [labels["driving_side"]]
     photos = [config["datasets"][name].get("source") for name in used_datasets(config)]
-    return [source for source in [*places, *photos] if source]
+    models = [run_config(config, run)["model"]["source"] for run in runs(config)]
+    return list(dict.fromkeys(source for source in [*places, *photos, *models] if source))
+
+
+def with_members(labels: Config, sources: list[dict[str, str]]) -> Config:
+    """The labels' configuration with the file to read in each raster's archive, as config/sources.csv names it."""
+    completed = deepcopy(labels)
+    for value in completed.values():
+        if isinstance(value, dict) and not value.get("member"):
+            member = source_rows(sources, value["source"])[0]["member"]
+            value |= {"member": member} if member else {}
+    return completed
+
+
+def with_paths(config: Config, dataset: Config) -> Config:
+    """A data set's configuration with '{mirror}' written out in its paths."""
+    return dataset | {key: expand_path(config, dataset[key]) for key in ("table", "images") if dataset.get(key)}
 
 
 def _reference(node: Mapping[str, Any], lines: list[str], indent: str) -> None:

@@ -35,7 +35,8 @@ def _as_umask_says(path: Path) -> None:
     umask = os.umask(0)
     os.umask(umask)
     for one in [path, *path.rglob("*")]:
-        one.chmod((0o777 if one.is_dir() else 0o666) & ~umask)
+        if not one.is_symlink():  # what a link points to is somebody else's
+            one.chmod((0o777 if one.is_dir() else 0o666) & ~umask)
 
 
 def write_json(path: str | Path, content: Any) -> None:

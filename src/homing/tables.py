@@ -3,6 +3,8 @@
 Units are in the column names or in `docs/architecture.md`. Missing is null, never a magic number.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +21,28 @@ def _schema(required: dict[str, pa.DataType], nullable: dict[str, pa.DataType] |
     return pa.schema(fields + [pa.field(name, kind) for name, kind in (nullable or {}).items()])
 
 
-_text, _real, _single, _whole = pa.string(), pa.float64(), pa.float32(), pa.int32()
+_text, _real, _single, _whole, _long = pa.string(), pa.float64(), pa.float32(), pa.int32(), pa.int64()
+_known = {"captured_at": pa.timestamp("ms"), "author": _text, "heading_deg": _single, "split": _text, "licence": _text,
+          "source_url": _text, "given_country": _text, "given_climate": pa.int8(),
+          "given_drives_on_left": pa.bool_()}  # fmt: skip
 
 SCHEMAS: dict[str, pa.Schema] = {
-    "photos": _schema(
-        {"photo_id": _text, "latitude": _real, "longitude": _real, "views": pa.int8()},
-        {"captured_at": pa.timestamp("ms"), "author": _text, "heading_deg": _single, "split": _text,
-         "licence": _text, "source_url": _text},
+    "photos": _schema({"photo_id": _text, "latitude": _real, "longitude": _real, "views": pa.int8()}, _known),
+    "rejected": _schema({"row": _long, "reason": _text}, {"photo_id": _text, "content": _text}),
+    "candidates": _schema(
+        {"row": _long, "photo_id": _text, "view": pa.int8(), "latitude": _real, "longitude": _real},
+        {**_known, "container": pa.int16(), "name": _text, "position": _long, "bytes": _long, "deflated": pa.bool_()},
     ),
-    "rejected": _schema({"row": pa.int64(), "reason": _text}, {"photo_id": _text, "content": _text}),
-    "index": _schema({"photo_id": _text, "view": pa.int8(), "shard": _text, "offset": pa.int64(), "bytes": pa.int64()}),
+    "stored": _schema(
+        {"photo_id": _text, "view": pa.int8()},
+        {"shard": _text, "offset": _long, "bytes": _long, "perceptual_hash": _long, "reason": _text},
+    ),
+    "index": _schema(
+        {"photo_id": _text, "view": pa.int8(), "shard": _text, "offset": _long, "bytes": _long},
+        {"perceptual_hash": _long},
+    ),
+    "ledger": _schema({"photo_id": _text}, {"author": _text, "licence": _text, "source_url": _text}),
+    "leaks": _schema({"photo_id": _text, "reason": _text, "benchmark": _text, "benchmark_photo_id": _text}),
     "labels": _schema(
         {"photo_id": _text},
         {"country": _text, "country_name": _text, "region_id": _text, "region": _text, "area_id": _text, "area": _text,
@@ -59,7 +73,8 @@ SCHEMAS: dict[str, pa.Schema] = {
 
 _RANGES = {"latitude": (-90.0, 90.0), "longitude": (-180.0, 180.0), "climate": (1, 30), "month": (1, 12)}
 _UNIQUE = {"photos": ["photo_id"], "labels": ["photo_id"], "splits": ["photo_id"], "assignments": ["photo_id"],
-           "captions": ["photo_id"], "predictions": ["photo_id", "rank"], "index": ["photo_id", "view"]}  # fmt: skip
+           "captions": ["photo_id"], "predictions": ["photo_id", "rank"], "index": ["photo_id", "view"],
+           "candidates": ["photo_id", "view"], "stored": ["photo_id", "view"], "ledger": ["photo_id"]}  # fmt: skip
 
 
 def write(path: str | Path, frame: pd.DataFrame, schema: str) -> None:
@@ -67,15 +82,36 @@ def write(path: str | Path, frame: pd.DataFrame, schema: str) -> None:
 
     Raises HomingError naming the column when a value is missing, out of range, of the wrong type or not unique.
     """
-    wanted = SCHEMAS[schema]
-    unknown = [name for name in frame.columns if name not in wanted.names]
-    if unknown:
-        raise HomingError(f"{path}: column {unknown[0]!r} is not part of a {schema} table ({', '.join(wanted.names)})")
-    columns = [_column(path, frame, field) for field in wanted]
-    table = pa.Table.from_arrays(columns, schema=wanted)
-    check(path, table, schema)
-    with atomic_path(path) as partial:
-        pq.write_table(table, partial, compression="zstd")
+    with writer(path, schema) as out:
+        out.add(frame)
+
+
+@contextmanager
+def writer(path: str | Path, schema: str) -> Iterator["Writer"]:
+    """A table written piece by piece, seen when it is whole. Keys are compared within a piece."""
+    with atomic_path(path) as partial, pq.ParquetWriter(partial, SCHEMAS[schema], compression="zstd") as file:
+        yield Writer(path, schema, file)
+
+
+class Writer:
+    """An open table: `rows` so far, and each further piece is one row group or more."""
+
+    def __init__(self, path: str | Path, schema: str, file: pq.ParquetWriter) -> None:
+        self.path, self.schema, self.file, self.rows = path, schema, file, 0
+
+    def add(self, frame: pd.DataFrame) -> None:
+        """Check and append `frame`. Raises HomingError as `write` does."""
+        wanted = SCHEMAS[self.schema]
+        unknown = [name for name in frame.columns if name not in wanted.names]
+        if unknown:
+            raise HomingError(
+                f"{self.path}: column {unknown[0]!r} is not part of a {self.schema} table ({', '.join(wanted.names)})"
+            )
+        columns = [_column(self.path, frame, field) for field in wanted]
+        table = pa.Table.from_arrays(columns, schema=wanted)
+        check(self.path, table, self.schema)
+        self.file.write_table(table)
+        self.rows += len(frame)
 
 
 def _column(path: str | Path, frame: pd.DataFrame, field: pa.Field) -> pa.Array:

@@ -5,6 +5,7 @@ import yaml
 
 from homing import config as configuration
 from homing.errors import HomingError
+from homing.sources import table
 
 CONFIG = configuration.FOLDER
 
@@ -23,9 +24,9 @@ def test_every_preset_is_valid_and_its_sources_exist(path):
     if path.name == "schema.yaml":
         pytest.skip("the definition itself")
     config = configuration.resolve(preset(path.name))
-    sources = configuration.read_sources(CONFIG / "sources.csv")
+    sources = table.read_sources(CONFIG / "sources.csv")
     for source in configuration.used_sources(config):
-        assert configuration.source_rows(sources, source)
+        assert table.source_rows(sources, source)
 
 
 @pytest.mark.parametrize(
@@ -59,16 +60,29 @@ def test_a_mistake_is_one_line_that_names_the_key_and_the_cure(given, expected):
 
 
 def test_a_source_that_is_not_listed_names_the_near_ones():
-    sources = configuration.read_sources(CONFIG / "sources.csv")
+    sources = table.read_sources(CONFIG / "sources.csv")
     with pytest.raises(HomingError, match="koppen/2023_V3"):
-        configuration.source_rows(sources, "koppen/2023_V4")
+        table.source_rows(sources, "koppen/2023_V4")
 
 
-def test_merging_keeps_what_is_not_named_and_replaces_sources_whole():
+def test_choosing_another_version_of_a_source_is_one_key():
+    sources = table.read_sources(CONFIG / "sources.csv")
     config = configuration.resolve({"labels": {"climate": {"source": "koppen/2018_V1"}}, "seed": 4})
-    assert config["labels"]["climate"] == {"source": "koppen/2018_V1"}
-    assert config["labels"]["temperature"] == configuration.defaults()["labels"]["temperature"]
+    labels = configuration.with_members(config["labels"], sources)
+    assert labels["climate"] == {
+        "source": "koppen/2018_V1", "nearest_km": 50, "member": "Beck_KG_V1_present_0p0083.tif"
+    }  # fmt: skip
+    given = {"temperature": {"source": "worldclim_tavg/2.1_30s"}, "population": {"source": "ghs_pop/R2023A_4326_30ss"}}
+    labels = configuration.with_members(configuration.resolve({"labels": given})["labels"], sources)
+    assert labels["temperature"]["member"] == "wc2.1_30s_tavg_{month:02d}.tif"
+    assert labels["population"]["unit"] == "count" and labels["population"]["member"].endswith("30ss_V1_0.tif")
     assert config["seed"] == 4
+
+
+def test_a_member_of_ones_own_stays_until_the_source_changes():
+    own = configuration.merge({"source": "koppen/2023_V3", "member": "own.tif"}, {"nearest_km": 5})
+    assert own["member"] == "own.tif"
+    assert "member" not in configuration.merge(own, {"source": "koppen/2018_V1"})
 
 
 def test_a_slice_holds_the_variants_values_and_nothing_that_only_sizes_the_job():

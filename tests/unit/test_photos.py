@@ -11,8 +11,8 @@ from PIL import Image
 
 from homing import tables
 from homing.errors import HomingError
-from homing.photos.collect import import_photos
 from homing.photos.images import PhotoError, decode_image
+from homing.photos.importing import import_photos
 from homing.photos.shards import ShardReader
 
 SHARDS = {"max_side": 64, "max_megapixels": 200, "shard_megabytes": 0.02, "quality": 90}
@@ -52,9 +52,9 @@ def collection(tmp_path: Path, rows, images: dict[str, bytes] | None = None, sha
 
 
 def run_import(tmp_path: Path, dataset, files, share: float = 1.0):
-    outputs = {name: str(tmp_path / f"out/{name}.parquet") for name in ("photos", "rejected", "index")}
+    outputs = {name: str(tmp_path / f"out/{name}.parquet") for name in ("photos", "rejected", "index", "ledger")}
     outputs["shards"] = str(tmp_path / "out/shards")
-    import_photos(dataset, files, SHARDS, outputs, share, workers=2)
+    import_photos(dataset, files, SHARDS, outputs, share, threads=2)
     return outputs
 
 
@@ -211,5 +211,5 @@ def test_the_number_of_workers_does_not_change_a_byte(tmp_path):
     outputs = collection(tmp_path, rows, images)
     before = {path.name: path.read_bytes() for path in sorted(Path(outputs["shards"]).glob("*"))}
     dataset = {"adapter": "csv_folder", "table": str(tmp_path / "photos.csv"), "images": str(tmp_path)}
-    import_photos(dataset, [tmp_path / "photos.csv"], SHARDS, outputs, 1.0, workers=1)
+    import_photos(dataset, [tmp_path / "photos.csv"], SHARDS, outputs, 1.0, threads=1)
     assert before == {path.name: path.read_bytes() for path in sorted(Path(outputs["shards"]).glob("*"))}

@@ -1,19 +1,21 @@
-"""Raw files: verified before they are visible, from a mirror or from a server on loopback."""
+"""Raw files: the table of sources, the mirror, licences; verified before they are visible."""
 
 import hashlib
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
+from homing.config import FOLDER
 from homing.errors import HomingError
-from homing.sources.retrieve import retrieve
+from homing.sources.listing import listing
+from homing.sources.retrieve import Terms, retrieve
+from homing.sources.table import read_sources, source_row, source_rows
 
 CONTENT = b"elevation" * 1000
 ROW = {
-    "dataset": "etopo", "version": "1", "url": "", "file": "relief.tif", "bytes": "", "sha256": "", "licence": "CC0",
-    "needs_acceptance": "no", "redistribute": "yes",
+    "dataset": "etopo", "version": "1", "url": "", "file": "relief.tif", "member": "", "bytes": "", "sha256": "",
+    "licence": "CC0", "needs_acceptance": "no", "redistribute": "yes",
 }  # fmt: skip
 SUM = hashlib.sha256(CONTENT).hexdigest()
 
@@ -26,33 +28,11 @@ def mirror(tmp_path):
     return folder
 
 
-@pytest.fixture
-def server():
-    """Answers /good, /short (fewer bytes than announced), /page (a login page) and nothing else."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            known = self.path in ("/good", "/short", "/page")
-            self.send_response(200 if known else 404)
-            self.send_header("Content-Length", str(len(CONTENT)) if known else "0")
-            self.send_header("Content-Type", "text/html" if self.path == "/page" else "image/tiff")
-            self.end_headers()
-            if known:
-                self.wfile.write(CONTENT[: 100 if self.path == "/short" else None])
-
-        def log_message(self, *_):
-            pass
-
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=httpd.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{httpd.server_port}"
-    httpd.shutdown()
-
-
-def fetch(tmp_path, mirror=None, accepted=(), **changes):
+def fetch(tmp_path, mirror=None, accepted=(), link=True, **changes):
     output, manifest = tmp_path / "out/relief.tif", tmp_path / "out/manifests/relief.tif.json"
     try:
-        retrieve(ROW | changes, output, manifest, str(mirror) if mirror else None, accepted)
+        terms = Terms(str(mirror) if mirror else None, link, accepted, tmp_path / "lock.csv")
+        retrieve(ROW | changes, output, manifest, terms)
     except HomingError:
         assert not output.exists() and not manifest.exists(), "a failed retrieval left a file behind"
         raise
@@ -77,7 +57,7 @@ def test_the_mirrors_own_checksums_count(tmp_path, mirror):
         ({"sha256": "f" * 64}, "expected ffff.*damaged"),
         ({"bytes": "12"}, "9000 bytes, expected 12: truncated"),
         ({"needs_acceptance": "yes"}, "must be accepted.*accept_licences"),
-        ({"url": "mirror:other/place.tif", "file": "place.tif"}, "only found in a mirror.*other/place.tif"),
+        ({"url": "mirror:other/place.tif", "file": "place.tif"}, "no program can fetch it.*as other/place.tif"),
     ],
 )
 def test_what_is_wrong_is_named_and_nothing_is_left(tmp_path, mirror, changes, message):
@@ -95,13 +75,63 @@ def test_a_licence_once_accepted_is_no_obstacle(tmp_path, mirror):
     assert fetch(tmp_path, mirror, accepted=["etopo"], needs_acceptance="yes")[0] == CONTENT
 
 
-def test_from_the_web(tmp_path, server):
-    assert fetch(tmp_path, url=f"{server}/good", sha256=SUM)[0] == CONTENT
+def test_a_mirror_is_linked_to_or_copied_and_left_as_it_is(tmp_path, mirror):
+    (mirror / "relief.tif").chmod(0o440)
+    fetch(tmp_path, mirror)
+    assert (tmp_path / "out/relief.tif").is_symlink()
+    fetch(tmp_path, mirror, link=False)
+    assert not (tmp_path / "out/relief.tif").is_symlink()
+    assert (mirror / "relief.tif").stat().st_mode & 0o777 == 0o440 and (mirror / "relief.tif").read_bytes() == CONTENT
+
+
+def test_the_shipped_table_is_sound_and_names_every_source():
+    rows = read_sources(FOLDER / "sources.csv")
+    datasets = {row["dataset"] for row in rows}
+    assert datasets >= {
+        "gadm_levels", "cgaz", "natural_earth", "worldpop", "ghs_pop", "koppen", "worldclim_tavg", "worldclim_prec",
+        "worldclim_elev", "etopo2022", "driving_side", "mp16pro", "osv5m", "osv_mini", "im2gps", "im2gps3k", "yfcc4k",
+        "yfcc26k", "gldv2", "clip_b32", "clip_l14", "clip_l14_336", "streetclip",
+    }  # fmt: skip
+    chunks = [row for row in rows if row["dataset"] == "mp16pro" and row["file"].startswith("mp-16-images")]
+    assert [row["file"] for row in chunks if row["version"] != "toy"] == [f"mp-16-images{n:02d}" for n in range(19)]
+    assert len(source_rows(rows, "osv5m/cff33609b56b54d8743b7ee7a416eb8433e9a681")) == 98 + 5 + 2
+    assert source_row(rows, "gldv2/v2", "images_499.tar")["url"].endswith("train/images_499.tar")
+    for row in rows:  # what may not be passed on, and what asks for acceptance, is told by its licence
+        assert row["licence"]
+        if row["needs_acceptance"] == "yes":
+            assert row["redistribute"] == "no"
 
 
 @pytest.mark.parametrize(
-    ("path", "message"), [("short", "failed|ended after 100"), ("page", "web page"), ("absent", "download failed.*404")]
+    ("line", "message"),
+    [
+        ("Koppen,1,https://a/b,b,,,,CC0,no,yes", "line 2: dataset 'Koppen'"),
+        ("koppen,1,ftp://a/b,b,,,,CC0,no,yes", "line 2: url"),
+        ("koppen,1,https://a/b,b,,many,,CC0,no,yes", "line 2: bytes"),
+        ("koppen,1,https://a/b,b,,,abc,CC0,no,yes", "line 2: sha256"),
+        ("koppen,1,https://a/b,b,,,,CC0,no,yes\nkoppen,1,https://a/c,b,,,,CC0,no,yes", "koppen/1/b is listed twice"),
+    ],
 )
-def test_a_bad_answer_of_the_web_is_an_error(tmp_path, server, path, message):
+def test_a_wrong_line_of_the_table_is_named(tmp_path, line, message):
+    path = tmp_path / "sources.csv"
+    header = "dataset,version,url,file,member,bytes,sha256,licence,needs_acceptance,redistribute"
+    path.write_text(f"{header}\n{line}\n")
     with pytest.raises(HomingError, match=message):
-        fetch(tmp_path, url=f"{server}/{path}")
+        read_sources(path)
+
+
+def test_the_listing_counts_what_is_still_to_fetch_and_names_the_licences(tmp_path, mirror):
+    rows = [
+        ROW | {"bytes": "2000000000", "url": "https://host.org/a", "file": "a.tif"},
+        ROW | {"bytes": "~3000000000", "url": "https://host.org/b", "file": "b.tif"},
+        ROW | {"bytes": "9000", "url": "https://host.org/relief.tif"},
+        ROW | {"dataset": "gadm", "url": "https://gadm.org/g", "file": "g.zip", "needs_acceptance": "yes"},
+    ]
+    raw = tmp_path / "raw"
+    (raw / "etopo/1").mkdir(parents=True)
+    (raw / "etopo/1/a.tif").write_bytes(b"here")
+    text = listing(rows, raw, str(mirror), [])
+    assert "etopo/1" in text and "~5.0" in text and "host.org" in text
+    assert "to download: 2 files, ~3.0 GB and 1 files of unknown size" in text
+    assert text.endswith("accept_licences: [gadm]") and "[not accepted yet]" in text
+    assert "accept_licences" not in listing(rows, Path(raw), str(mirror), ["gadm"])

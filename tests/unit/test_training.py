@@ -18,7 +18,7 @@ from homing.errors import HomingError
 from homing.files import write_json
 from homing.model.clip import build_clip, freeze_below, load_clip, load_vision, save_clip
 from homing.model.geolocator import load_geolocator
-from homing.photos.collect import import_photos
+from homing.photos.importing import import_photos
 from homing.sphere import haversine_km
 from homing.training.checkpoint import Checkpoints
 from homing.training.launch import launch, launch_command
@@ -140,8 +140,10 @@ def inputs(tmp_path_factory) -> dict[str, str]:
     for name in frame["file"]:
         Image.fromarray(rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)).save(folder / name)
     frame.to_csv(folder / "photos.csv", index=False)
-    paths = {name: str(folder / f"{name}.parquet") for name in ("photos", "index", "rejected", "labels", "splits")}
-    paths |= {name: str(folder / f"{name}.parquet") for name in ("captions", "geocells", "assignments")}
+    paths = {name: str(folder / f"{name}.parquet") for name in ("photos", "index", "rejected", "ledger")}
+    paths |= {
+        name: str(folder / f"{name}.parquet") for name in ("labels", "splits", "captions", "geocells", "assignments")
+    }
     paths["shards"] = str(folder / "shards")
     settings = {"max_side": 64, "max_megapixels": 10, "shard_megabytes": 1, "quality": 90}
     dataset = {"adapter": "csv_folder", "images": str(folder)}

@@ -1,18 +1,14 @@
-"""Read, check and shard a photo collection."""
+"""Join the parts of a photo collection into one table, its shards and their index."""
 
-from homing import config as configuration
 from homing.jobs import job
-from homing.photos.collect import import_photos
+from homing.photos.collect import collect_photos
 
 with job(snakemake) as config:
-    dataset = dict(config["datasets"][snakemake.wildcards.dataset])
-    if dataset.get("images"):
-        dataset["images"] = configuration.expand_path(config, dataset["images"])
-    import_photos(
-        dataset,
-        snakemake.input.files if isinstance(snakemake.input.files, list) else [snakemake.input.files],
-        config["shards"],
+    collect_photos(
+        snakemake.input.candidates,
+        snakemake.input.rejected,
+        snakemake.input.parts,
         dict(snakemake.output.items()),
-        config["max_rejected_share"],
-        snakemake.threads,
+        views=config["dataset"].get("views", 1),
+        max_rejected_share=config["max_rejected_share"],
     )

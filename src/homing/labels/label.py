@@ -109,7 +109,7 @@ def sample_raster(
     )
     member = settings.get("member")
     layers = [member.format(month=month) for month in range(1, 13)] if member and "{month" in member else [member]
-    samples = [sample(raster_path(files[0], layer), latitude, longitude, rules) for layer in layers]
+    samples = [sample(raster_path(files, layer), latitude, longitude, rules) for layer in layers]
     values = np.stack([value for value, _ in samples])
     mean_name, range_name = NAMES[name]
     columns: dict[str, np.ndarray | pd.Series] = {mean_name: values.mean(axis=0)}

@@ -1,6 +1,6 @@
 """Values of rasters at points: the pixel that holds the point, else the nearest valid one, measured on the sphere."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,9 +26,19 @@ class Rules:
     counts: bool = False
 
 
-def raster_path(file: str | Path, member: str | None = None) -> str:
-    """The path GDAL reads: a file, or a member of a zip without unpacking it."""
-    return f"/vsizip/{file}/{member}" if member and str(file).endswith(".zip") else str(file)
+def raster_path(files: Sequence[str | Path], member: str | None = None) -> str:
+    """The path GDAL reads: a member of a zip without unpacking it, the file of that name, or the only file.
+
+    Raises HomingError when no file has the member's name.
+    """
+    if not member:
+        return str(files[0])
+    if str(files[0]).endswith(".zip"):
+        return f"/vsizip/{files[0]}/{member}"
+    for file in files:
+        if Path(file).name == member:
+            return str(file)
+    raise HomingError(f"{member}: none of {', '.join(Path(file).name for file in files)}; correct the key member")
 
 
 def sample(path: str, latitude: np.ndarray, longitude: np.ndarray, rules: Rules) -> tuple[np.ndarray, np.ndarray]:

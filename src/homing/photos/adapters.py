@@ -1,86 +1,142 @@
 """How each kind of collection is read: one small class per kind, behind one interface.
 
-An adapter yields rows as dictionaries of strings (`photo_id`, `latitude`, `longitude`, and what else it knows), in a
-fixed order, and yields the images it has. Nothing is judged here; `collect` does that.
+An adapter yields the rows of its tables as text under our column names, and says which image each row wants by a key;
+its containers (folders, tars, zips) hold the images, and `key` tells which key a file answers to. Nothing is judged
+here; `candidates` does that. How to add one: docs/data.md.
 """
 
-import csv
-import io
-import json
 import logging
-import tarfile
+import re
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-import pyarrow.parquet as pq
+import numpy as np
+import pandas as pd
 
 from homing.errors import HomingError
+from homing.photos.archives import Container, Folder, Tar, Zip, open_container
+from homing.photos.exif import read_exif
+from homing.photos.tabular import Batch, Table, from_bytes
 
 log = logging.getLogger(__name__)
 
-Row = dict[str, str]
-
 # Usual names of each column, first match wins; a data set's `columns` overrides them.
 COLUMN_NAMES = {
-    "photo_id": ("photo_id", "img_id", "id", "image_id"),
+    "photo_id": ("photo_id", "img_id", "id", "image_id", "pano_id"),
     "latitude": ("latitude", "lat"),
     "longitude": ("longitude", "lon", "lng", "long"),
     "file": ("file", "filename", "path", "image", "img"),
+    "file_0": ("file_0", "image_0", "file_1", "image_1"),
+    "view": ("view",),
     "captured_at": ("captured_at", "date_taken", "datetime", "timestamp"),
     "author": ("author", "photographer", "creator_id", "creator_username", "sequence"),
     "heading_deg": ("heading_deg", "heading", "compass_angle"),
     "split": ("split",),
     "licence": ("licence", "license"),
     "source_url": ("source_url", "url", "thumb_original_url"),
+    "given_country": ("given_country",),
+    "given_climate": ("given_climate",),
+    "given_drives_on_left": ("given_drives_on_left",),
 }
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".tif", ".tiff", ".bmp", ".gif"}
 
 
 class Adapter(Protocol):
     """A collection of photos."""
 
-    has_images: bool
+    containers: list[Container]
 
-    def rows(self) -> Iterator[Row]:
-        """The rows of the collection's table, columns renamed to ours."""
+    def rows(self) -> Iterator[Batch]:
+        """The rows under our names. A row's images are in `image`, or in `image_0` to `image_3` for four views."""
 
-    def images(self) -> Iterator[tuple[str, bytes]]:
-        """(photo_id, bytes) of each image there is, in storage order."""
+    def key(self, name: str) -> str | None:
+        """The key that a file of the containers answers to; None: it is no photo."""
 
 
 def adapter_for(dataset: Mapping[str, Any], files: Sequence[Path]) -> Adapter:
-    """The adapter of a data set's configuration, on the files that rule import_photos got."""
-    if dataset["adapter"] == "mp16":
-        return Mp16(files)
-    images = dataset.get("images")
-    return CsvFolder(files[0], Path(images) if images else None, dataset.get("columns", {}), dataset.get("licence"))
+    """The adapter of a data set's configuration, on the raw files or the table and images it names."""
+    return ADAPTERS[dataset["adapter"]](dataset, [Path(file) for file in files])
 
 
 class CsvFolder:
-    """Any CSV or Parquet table, and the folder its file column is relative to; or coordinates alone."""
+    """Any CSV or Parquet, and a folder, tars or zips that its file column is relative to; or coordinates alone.
 
-    def __init__(self, table: Path, images: Path | None, columns: Mapping[str, str], licence: str | None) -> None:
-        self.table, self.folder, self.licence = table, images, licence
-        self.has_images = images is not None
-        self.names = match_columns(table, read_header(table), columns, needs_file=self.has_images)
+    Four views come as columns file_0 to file_3, as a file name with {view} in it, or as four rows with a view column.
+    """
 
-    def rows(self) -> Iterator[Row]:
-        for row in read_rows(self.table):
-            renamed = {ours: row[theirs] for ours, theirs in self.names.items()}
-            if self.licence and not renamed.get("licence"):
-                renamed["licence"] = self.licence
-            if "photo_id" not in renamed:
-                renamed["photo_id"] = PurePosixPath(renamed.get("file", "")).stem
-            renamed["photo_id"] = renamed["photo_id"].replace("/", "_")
-            yield renamed
+    def __init__(self, dataset: Mapping[str, Any], files: Sequence[Path]) -> None:
+        tables = [path for path in files if path.suffix in (".csv", ".tsv", ".txt", ".parquet")]
+        if len(tables) != 1:
+            raise HomingError(f"csv_folder: expected one table, got {[path.name for path in files]}")
+        self.table = Table.of(tables[0])
+        images = [Path(dataset["images"])] if dataset.get("images") else [f for f in files if f not in tables]
+        self.containers = [open_container(path) for path in images]
+        self.licence, self.views = dataset.get("licence"), dataset.get("views", 1)
+        self.by_name = dataset.get("match", "path") == "name"
+        self.strip = re.compile(dataset["strip"]) if dataset.get("strip") else None
+        given = dict(dataset.get("columns", {}))
+        self.template = given.pop("file") if "{" in given.get("file", "") else None
+        self.names = match_columns(self.table, given)
+        self._need()
 
-    def images(self) -> Iterator[tuple[str, bytes]]:
-        if self.folder is None:
-            return
-        for row in self.rows():
-            path = self.folder / row["file"]
-            if row["file"] and path.is_file():
-                yield row["photo_id"], path.read_bytes()
+    def _need(self) -> None:
+        if not self.containers or self.template:
+            require(self.table, self.names, "latitude", "longitude", "photo_id")
+        elif self.views > 1 and "file_0" in self.names:
+            first = self.names["file_0"]
+            stem, number = first[:-1], int(first[-1])
+            self.names |= {f"file_{view}": f"{stem}{number + view}" for view in range(self.views)}
+            absent = [name for name in self.names.values() if name not in self.table.header]
+            if absent:
+                raise HomingError(f"{self.table.name}: no column {absent[0]!r} for a view; see `views` in docs/data.md")
+            require(self.table, self.names, "latitude", "longitude", "photo_id")
+        else:
+            wanted = ("view", "photo_id") if self.views > 1 else ()
+            require(self.table, self.names, "latitude", "longitude", "file", *wanted)
+
+    def rows(self) -> Iterator[Batch]:
+        for batch in renamed(self.table, self.names):
+            cells = batch.cells
+            if self.licence:
+                cells["licence"] = _first_known(cells.get("licence"), self.licence, cells.index)
+            if "photo_id" not in cells:
+                cells["photo_id"] = _clean(cells["file"]).str.replace(r"\.[^./]*$", "", regex=True)
+            cells["photo_id"] = cells["photo_id"].str.replace("/", "_", regex=False)
+            yield Batch(batch.rows, self.with_images(cells), batch.broken)
+
+    def with_images(self, cells: pd.DataFrame) -> pd.DataFrame:
+        if not self.containers:
+            return cells.drop(columns=[name for name in cells if name.startswith("file")])
+        wide = self.views > 1 and "view" not in self.names
+        for view in range(self.views if wide else 1):
+            if self.template:
+                texts = [self.template.format(photo_id=name, view=view) for name in cells["photo_id"]]
+                files = pd.Series(texts, index=cells.index, dtype="str")
+            else:
+                files = cells[f"file_{view}"] if wide else cells["file"]
+            cells[f"image_{view}" if wide else "image"] = self.keys(_clean(files))
+        return cells.drop(columns=[name for name in cells if name.startswith("file")])
+
+    def keys(self, files: pd.Series) -> pd.Series:
+        return files.str.rsplit("/", n=1).str[-1] if self.by_name else files
+
+    def key(self, name: str) -> str | None:
+        if self.by_name:
+            name = name.rsplit("/", 1)[-1]
+            return self.strip.sub("", name) if self.strip else name
+        return name.removeprefix("./")
+
+
+def _clean(files: pd.Series) -> pd.Series:
+    """Paths as members are named: forward slashes, no leading "./"."""
+    return files.str.replace("\\", "/", regex=False).str.replace(r"^(\./)+", "", regex=True)
+
+
+def _first_known(column: pd.Series | None, text: str, index: pd.Index) -> pd.Series:
+    constant = pd.Series(text, index=index, dtype="str")
+    return constant if column is None else column.where(column != "", constant)
 
 
 class Mp16:
@@ -89,136 +145,202 @@ class Mp16:
     Ids are the file's name without folder and suffix, slashes and underscores alike (`aa/bb/123.jpg`, `aa_bb_123.jpg`).
     """
 
-    has_images = True
-
-    def __init__(self, files: Sequence[Path]) -> None:
+    def __init__(self, dataset: Mapping[str, Any], files: Sequence[Path]) -> None:
         tables = [path for path in files if path.suffix == ".csv"]
-        self.chunks = sorted(path for path in files if path.suffix != ".csv")
-        if len(tables) != 1 or not self.chunks:
+        chunks = sorted(path for path in files if path.suffix != ".csv")
+        if len(tables) != 1 or not chunks:
             raise HomingError(f"mp16: expected one csv and the chunks of a tar, got {[path.name for path in files]}")
-        self.table = tables[0]
+        self.table = Table.of(tables[0])
         wanted = {"photo_id": "IMG_ID", "author": "AUTHOR", "latitude": "LAT", "longitude": "LON"}
-        header = read_header(self.table)
-        self.names = match_columns(self.table, header, wanted, needs_file=False)
+        self.names = match_columns(self.table, wanted)
+        self.containers = [Tar(chunks)]
 
-    def rows(self) -> Iterator[Row]:
-        for row in read_rows(self.table):
-            renamed = {ours: row[theirs] for ours, theirs in self.names.items()}
-            yield renamed | {"photo_id": self.photo_id(renamed["photo_id"])}
+    def rows(self) -> Iterator[Batch]:
+        for batch in renamed(self.table, self.names):
+            ids = _clean(batch.cells["photo_id"]).str.replace(r"^images/", "", regex=True)
+            ids = ids.str.replace("/", "_", regex=False).str.replace(r"\.[^.]*$", "", regex=True)
+            yield Batch(batch.rows, batch.cells.assign(photo_id=ids, image=ids), batch.broken)
 
-    @staticmethod
-    def photo_id(name: str) -> str:
-        """`aa/bb/123.jpg` and `./images/aa_bb_123.jpg` are both aa_bb_123."""
+    def key(self, name: str) -> str | None:
         return PurePosixPath(name.removeprefix("./").removeprefix("images/").replace("/", "_")).stem
 
-    def images(self) -> Iterator[tuple[str, bytes]]:
-        with tarfile.open(fileobj=Chunks(self.chunks), mode="r:") as tar:
+
+class Osv5m:
+    """OpenStreetView-5M: train.csv, test.csv and zips of `<id>.jpg` in any folders; its own labels kept for comparison.
+
+    Columns go by name, since their order differs between the files. `country` is ISO2 ("NA" is Namibia), `climate`
+    Koppen 1..30, `drive_side` 1 on the left, `captured_at` milliseconds since 1970.
+    """
+
+    def __init__(self, dataset: Mapping[str, Any], files: Sequence[Path]) -> None:
+        self.licence = dataset.get("licence", "CC BY-SA 4.0 (Mapillary)")
+        self.tables, self.containers = self.parts(dataset, files)
+        if not self.tables or not self.containers:
+            raise HomingError(f"{dataset['adapter']}: expected csv tables and images, got {[f.name for f in files]}")
+
+    def parts(self, dataset: Mapping[str, Any], files: Sequence[Path]) -> tuple[list[Table], list[Container]]:
+        tables = [Table.of(path) for path in files if path.suffix == ".csv"]
+        return tables, [Zip(path) for path in files if path.suffix == ".zip"]
+
+    def rows(self) -> Iterator[Batch]:
+        first = 0
+        for table in self.tables:
+            split = "test" if "test" in Path(table.name).name else "val" if "val" in Path(table.name).name else "train"
+            given = {"given_country": "country", "given_climate": "climate", "given_drives_on_left": "drive_side"}
+            given = {ours: theirs for ours, theirs in given.items() if theirs in table.header}
+            names = match_columns(table, given)
+            require(table, names, "photo_id", "latitude", "longitude")
+            last = first
+            for batch in renamed(table, names):
+                batch.cells["image"] = batch.cells["photo_id"]
+                batch.cells["split"], batch.cells["licence"] = split, self.licence
+                broken = [(row + first, reason, text) for row, reason, text in batch.broken]
+                yield Batch(batch.rows + first, batch.cells, broken)
+                last = max([last, *(int(row) + first + 1 for row in batch.rows[-1:])])
+            first = last
+
+    def key(self, name: str) -> str | None:
+        path = PurePosixPath(name)
+        return path.stem if path.suffix.lower() in IMAGE_SUFFIXES else None
+
+
+class OsvMini(Osv5m):
+    """OSV-mini-129k, a part of OSV-5M in the USA: one zip, or the folder it was unpacked to."""
+
+    def parts(self, dataset: Mapping[str, Any], files: Sequence[Path]) -> tuple[list[Table], list[Container]]:
+        if dataset.get("images"):
+            root = Path(dataset["images"])
+            return [Table.of(path) for path in sorted(root.rglob("*_mini.csv"))], [Folder(root)]
+        tables = []
+        for path in files:
+            with zipfile.ZipFile(path) as archive:
+                names = sorted(name for name in archive.namelist() if name.endswith("_mini.csv"))
+                tables += [from_bytes(f"{path}/{name}", archive.read(name)) for name in names]
+        return tables, [Zip(path) for path in files]
+
+
+class Landmarks:
+    """Google Landmarks v2: tars, train.csv and its attribution; coordinates from a table of the landmarks' places."""
+
+    def __init__(self, dataset: Mapping[str, Any], files: Sequence[Path]) -> None:
+        tables = {path.name: Table.of(path) for path in files if path.suffix == ".csv"}
+        wanted = ("train.csv", "train_attribution.csv", "google_landmarks_places.csv")
+        absent = [name for name in wanted if name not in tables]
+        if absent:
+            raise HomingError(f"landmarks: no {absent[0]} among {', '.join(tables) or 'the files'}")
+        self.images, self.attribution, self.places = (tables[name] for name in wanted)
+        self.containers = [Tar([path]) for path in sorted(files) if path.suffix == ".tar"]
+
+    def rows(self) -> Iterator[Batch]:
+        places = _whole(self.places, ["id", "lat", "lon"]).drop_duplicates("id").set_index("id")
+        credit = _whole(self.attribution, ["id", "author", "license"])
+        credit = credit.assign(license=credit["license"].astype("category")).drop_duplicates("id").set_index("id")
+        known = total = 0
+        for batch in self.images.batches(["id", "url", "landmark_id"]):
+            placed = batch.cells["landmark_id"].isin(places.index).to_numpy()
+            cells = batch.cells[placed]
+            place, owner = places.reindex(cells["landmark_id"]), credit.reindex(cells["id"])
+            known, total = known + int(placed.sum()), total + len(placed)
+            columns = {
+                "photo_id": cells["id"].to_numpy(),
+                "image": cells["id"].to_numpy(),
+                "latitude": place["lat"].to_numpy(),
+                "longitude": place["lon"].to_numpy(),
+                "author": owner["author"].fillna("").to_numpy(),
+                "licence": owner["license"].astype("str").fillna("").to_numpy(),
+                "source_url": cells["url"].to_numpy(),
+            }
+            yield Batch(batch.rows[placed], pd.DataFrame(columns, dtype="str"), batch.broken)
+        log.info("landmarks: %d of %d photos show a landmark of known place; the others are left out", known, total)
+
+    def key(self, name: str) -> str | None:
+        path = PurePosixPath(name)
+        return path.stem if path.suffix.lower() in IMAGE_SUFFIXES else None
+
+
+class ExifFolder:
+    """A folder, tar or zip of photos that know their place: position, date, direction and artist from their EXIF."""
+
+    BATCH = 1024
+
+    def __init__(self, dataset: Mapping[str, Any], files: Sequence[Path]) -> None:
+        self.containers = [open_container(Path(dataset["images"]))]
+        self.licence = dataset.get("licence", "")
+
+    def rows(self) -> Iterator[Batch]:
+        container, found, broken = self.containers[0], [], []
+        for row, member in enumerate(m for m in container.members() if self.key(m.name)):
             try:
-                for member in tar:
-                    if member.isfile():
-                        yield self.photo_id(member.name), tar.extractfile(member).read()
-            except (tarfile.ReadError, EOFError, OSError) as error:
-                log.warning(
-                    "%s: the archive ends early (%s); the photos before the cut are kept", self.chunks[-1], error
-                )
+                found.append((row, read_exif(container.read(member)) | self.described(member.name)))
+            except HomingError as error:
+                broken.append((row, str(error), member.name))
+            if len(found) + len(broken) >= self.BATCH:
+                yield self.batch(found, broken)
+                found, broken = [], []
+        if found or broken:
+            yield self.batch(found, broken)
+
+    def described(self, name: str) -> dict[str, str]:
+        photo_id = re.sub(r"\.[^./]*$", "", name).replace("/", "_")
+        return {"photo_id": photo_id, "image": name, "licence": self.licence}
+
+    def batch(self, found: list[tuple[int, dict[str, str]]], broken: list[tuple[int, str, str]]) -> Batch:
+        names = ["photo_id", "image", "latitude", "longitude", "captured_at", "heading_deg", "author", "licence"]
+        cells = pd.DataFrame([row for _, row in found], columns=names, dtype="str").fillna("")
+        return Batch(np.array([number for number, _ in found], dtype=np.int64), cells, broken)
+
+    def key(self, name: str) -> str | None:
+        return name if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES else None
 
 
-class Chunks(io.RawIOBase):
-    """Files read one after the other as if they were one."""
-
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self.paths = list(paths)
-        self.starts = [0]
-        for path in self.paths:
-            self.starts.append(self.starts[-1] + path.stat().st_size)
-        self.position = 0
-        self.opened: dict[Path, io.BufferedReader] = {}
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self.position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self.position, io.SEEK_END: self.starts[-1]}[whence]
-        self.position = max(0, base + offset)
-        return self.position
-
-    def read(self, size: int = -1) -> bytes:
-        if size < 0:
-            size = max(0, self.starts[-1] - self.position)
-        pieces = []
-        while size > 0 and self.position < self.starts[-1]:
-            number = next(i for i in range(len(self.paths)) if self.position < self.starts[i + 1])
-            piece = self._read_from(number, min(size, self.starts[number + 1] - self.position))
-            pieces.append(piece)
-            self.position += len(piece)
-            size -= len(piece)
-        return b"".join(pieces)
-
-    def _read_from(self, number: int, size: int) -> bytes:
-        path = self.paths[number]
-        if path not in self.opened:
-            self.opened[path] = path.open("rb")
-        file = self.opened[path]
-        file.seek(self.position - self.starts[number])
-        return file.read(size)
-
-    def close(self) -> None:
-        for file in self.opened.values():
-            file.close()
-        super().close()
+ADAPTERS: dict[str, type] = {
+    "mp16": Mp16,
+    "osv5m": Osv5m,
+    "osv_mini": OsvMini,
+    "landmarks": Landmarks,
+    "csv_folder": CsvFolder,
+    "exif_folder": ExifFolder,
+}
 
 
-def match_columns(table: Path, header: Sequence[str], given: Mapping[str, str], needs_file: bool) -> dict[str, str]:
-    """Our column names -> the table's. Raises HomingError naming the column that is missing."""
-    lower = {name.lower(): name for name in reversed(header)}
+def match_columns(table: Table, given: Mapping[str, str]) -> dict[str, str]:
+    """Our column names -> the table's, as far as it has them. Raises HomingError for a given one that it lacks."""
+    lower = {name.lower(): name for name in reversed(table.header)}
     names = {}
     for ours, usual in COLUMN_NAMES.items():
         if ours in given:
-            if given[ours] not in header:
-                raise HomingError(f"{table}: no column {given[ours]!r} for {ours}; it has {', '.join(header)}")
+            if given[ours] not in table.header:
+                raise HomingError(
+                    f"{table.name}: no column {given[ours]!r} for {ours}; it has {', '.join(table.header)}"
+                )
             names[ours] = given[ours]
         else:
             found = next((lower[name] for name in usual if name in lower), None)
             if found:
                 names[ours] = found
-    needed = ["latitude", "longitude", "file"] if needs_file else ["latitude", "longitude", "photo_id"]
-    for ours in needed:
-        if ours not in names:
-            raise HomingError(
-                f"{table}: no column for {ours} (looked for {', '.join(COLUMN_NAMES[ours])}); it has "
-                f"{', '.join(header)}. Name it in the data set's `columns`"
-            )
     return names
 
 
-def read_header(table: Path) -> list[str]:
-    """Column names of a CSV or Parquet table."""
-    if not table.is_file():
-        raise HomingError(f"{table}: no such table")
-    if table.suffix == ".parquet":
-        return pq.read_schema(table).names
-    with table.open(newline="", encoding="utf-8-sig") as lines:
-        return next(csv.reader(lines), [])
+def require(table: Table, names: Mapping[str, str], *wanted: str) -> None:
+    """Raise HomingError naming the column that is missing and what there is."""
+    for ours in wanted:
+        if ours not in names:
+            raise HomingError(
+                f"{table.name}: no column for {ours} (looked for {', '.join(COLUMN_NAMES[ours])}); it has "
+                f"{', '.join(table.header)}. Name it in the data set's `columns`"
+            )
 
 
-def read_rows(table: Path) -> Iterator[Row]:
-    """The rows of a CSV or Parquet table as text; nothing is taken for missing but the empty cell ("NA" is Namibia)."""
-    if table.suffix == ".parquet":
-        for batch in pq.ParquetFile(table).iter_batches():
-            for row in batch.to_pylist():
-                yield {name: "" if value is None else str(value) for name, value in row.items()}
-        return
-    with table.open(newline="", encoding="utf-8-sig") as lines:
-        for row in csv.DictReader(lines, restval=""):
-            yield {name: value or "" for name, value in row.items() if name is not None}
+def renamed(table: Table, names: Mapping[str, str]) -> Iterator[Batch]:
+    """Batches of a table with our column names."""
+    theirs = list(dict.fromkeys(names.values()))
+    for batch in table.batches(theirs):
+        cells = pd.DataFrame({ours: batch.cells[name] for ours, name in names.items()})
+        yield Batch(batch.rows, cells, batch.broken)
 
 
-def as_text(row: Row) -> str:
-    """A row as it came, for the table of rejects."""
-    return json.dumps(row, ensure_ascii=False)
+def _whole(table: Table, columns: Sequence[str]) -> pd.DataFrame:
+    absent = [name for name in columns if name not in table.header]
+    if absent:
+        raise HomingError(f"{table.name}: no column {absent[0]!r}; it has {', '.join(table.header)}")
+    return pd.concat([batch.cells for batch in table.batches(columns)], ignore_index=True)

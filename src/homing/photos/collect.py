@@ -1,207 +1,156 @@
-"""From a collection to the photo table and its shards: every row judged, every image decoded, no good one lost."""
+"""Last step of an import: the parts become one data set of photos, index, shards, rejects and ledger.
+
+Joined on disk by ranges of photo_id, so that memory stays bounded and the tables are in order of photo_id.
+"""
 
 import csv
+import json
 import logging
-import math
+import os
+import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 
 from homing import tables
 from homing.errors import HomingError
 from homing.files import atomic_path
-from homing.photos.adapters import Adapter, Row, adapter_for, as_text
-from homing.photos.images import PhotoError, encode_jpeg, is_plain_jpeg, open_image, to_rgb
-from homing.photos.shards import ShardWriter
+from homing.photos.judge import kind_of
+from homing.photos.spill import SAMPLE, Spill, by_hash, by_range, edges_of
 
 log = logging.getLogger(__name__)
 
-SWAPPED = "latitude and longitude look swapped"
-BATCH = 256
+BUCKET_ROWS = 500_000
+LISTED_REJECTS = 10_000
+TABLES = ("photos", "rejected", "index", "ledger")
+PHOTO, INDEX, LEDGER = (tables.SCHEMAS[name].names for name in ("photos", "index", "ledger"))
+
+_CANDIDATES, _STORED = tables.SCHEMAS["candidates"], tables.SCHEMAS["stored"]
 
 
-def import_photos(
-    dataset: Mapping[str, Any],
-    files: Sequence[str | Path],
-    shards: Mapping[str, Any],
+def collect_photos(
+    candidates: str | Path,
+    rejected: str | Path,
+    parts: Sequence[str | Path],
     outputs: Mapping[str, str],
+    views: int,
     max_rejected_share: float,
-    workers: int,
 ) -> None:
-    """Read a collection into `outputs`: photos, rejected, index (tables) and shards (folder).
+    """Write `outputs`: photos, rejected, index, ledger (tables) and shards (folder, hard links to the parts' tars).
 
-    Raises HomingError when more than `max_rejected_share` of the rows are rejected; the rejects are then left in
-    `rejected_last_failure.csv` beside the tables.
+    A photo counts when all its views are stored. Raises HomingError when more than `max_rejected_share` of the rows
+    are rejected; the first of them are then left in `rejected_last_failure.csv` beside the tables.
     """
-    adapter = adapter_for(dataset, [Path(path) for path in files])
-    photos, rejected = judge_rows(adapter)
-    with atomic_path(outputs["shards"]) as folder:
-        index, bad_images = store_images(adapter, photos, folder, shards, workers)
-        if adapter.has_images:
-            stored = set(index["photo_id"])
-            for photo_id in [name for name in photos if name not in stored]:
-                row = photos.pop(photo_id)
-                reason = bad_images.get(photo_id, "no image with this name (missing, or the archive ends early)")
-                rejected.append(reject(row, reason))
-        _check_share(rejected, len(photos) + len(rejected), max_rejected_share, Path(outputs["rejected"]).parent)
-        tables.write(outputs["photos"], photo_table(photos), "photos")
-        tables.write(outputs["rejected"], pd.DataFrame(rejected, columns=tables.SCHEMAS["rejected"].names), "rejected")
-        tables.write(outputs["index"], index, "index")
-    log.info("%d photos, %d rejected, %d images stored", len(photos), len(rejected), len(index))
+    home = Path(outputs["photos"]).parent
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=home, prefix=".collect-")))
+        shards = stack.enter_context(atomic_path(outputs["shards"]))
+        out = {name: stack.enter_context(tables.writer(outputs[name], name)) for name in TABLES}
+        names = link_shards(parts, shards)
+        refused = _Refused(out["rejected"])
+        for batch in pq.ParquetFile(rejected).iter_batches():
+            refused.add(batch.to_pandas())
+        buckets = max(1, pq.read_metadata(candidates).num_rows // BUCKET_ROWS)
+        ledger = Spill(folder, "ledger", tables.SCHEMAS["ledger"], buckets)
+        for frame in in_order(Path(candidates), parts, names, folder, buckets):
+            good, bad = whole_photos(frame, views) if parts else (frame, None)
+            refused.add(bad)
+            first = good[good["view"] == 0].assign(views=views)
+            out["photos"].add(first[PHOTO])
+            out["index"].add(good[INDEX] if parts else pd.DataFrame(columns=INDEX))
+            ledger.add(first[LEDGER], by_hash(first["author"].fillna(""), buckets))
+        for frame in ledger.frames():
+            out["ledger"].add(frame.sort_values(["author", "photo_id"], na_position="last"))
+        refused.check_share(out["photos"].rows, max_rejected_share, home)
+        log.info("%d photos, %d rejected, %d shards", out["photos"].rows, out["rejected"].rows, len(names))
 
 
-def judge_rows(adapter: Adapter) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
-    """The good rows by photo_id, and the rejected ones with their reasons."""
-    photos: dict[str, dict[str, Any]] = {}
-    rejected: list[dict[str, Any]] = []
-    for number, row in enumerate(adapter.rows()):
-        parsed = {"number": number, "row": row}
-        try:
-            parsed |= parse_row(row)
-            if parsed["photo_id"] in photos:
-                raise PhotoError(f"duplicate photo_id {parsed['photo_id']!r}; the first is kept")
-        except PhotoError as error:
-            rejected.append(reject(parsed, str(error)))
-            continue
-        photos[parsed["photo_id"]] = parsed
-    swapped = sum(SWAPPED in entry["reason"] for entry in rejected)
-    if swapped > 0.2 * (len(photos) + len(rejected)):
-        raise HomingError(f"{swapped} rows: {SWAPPED}; name the right columns in the data set's `columns`")
-    return photos, rejected
+def link_shards(parts: Sequence[str | Path], target: Path) -> dict[tuple[int, str], str]:
+    """Give the tars of all parts running numbers in `target`; (part, old name) -> new name."""
+    target.mkdir()
+    names: dict[tuple[int, str], str] = {}
+    for number, part in enumerate(parts):
+        for tar in sorted(Path(part).glob("*.tar")):
+            names[number, tar.name] = f"{len(names):06d}.tar"
+            try:
+                os.link(tar, target / names[number, tar.name])
+            except OSError:  # a file system without hard links
+                shutil.copyfile(tar, target / names[number, tar.name])
+    return names
 
 
-def parse_row(row: Row) -> dict[str, Any]:
-    """The typed values of a row. Raises PhotoError with the reason."""
-    if not row.get("photo_id"):
-        raise PhotoError("empty photo_id")
-    latitude, longitude = _number(row, "latitude"), _number(row, "longitude")
-    if 90 < abs(latitude) <= 180 and abs(longitude) <= 90:
-        raise PhotoError(f"latitude {latitude:g} is outside -90..90; {SWAPPED}")
-    if abs(latitude) > 90:
-        raise PhotoError(f"latitude {latitude:g} is outside -90..90")
-    if abs(longitude) > 180:
-        raise PhotoError(f"longitude {longitude:g} is outside -180..180")
-    heading = row.get("heading_deg", "")
-    return {
-        "photo_id": row["photo_id"],
-        "latitude": latitude,
-        "longitude": -180.0 if longitude == 180 else longitude,
-        "captured_at": _time(row.get("captured_at", "")),
-        "author": row.get("author") or None,
-        "heading_deg": _number(row, "heading_deg") % 360 if heading else None,
-        "split": row.get("split") or None,
-        "licence": row.get("licence") or None,
-        "source_url": row.get("source_url") or None,
-    }
+def in_order(
+    candidates: Path, parts: Sequence[str | Path], names: Mapping[tuple[int, str], str], folder: Path, buckets: int
+) -> Iterator[pd.DataFrame]:
+    """The candidates with where they were stored, in order of photo_id and view, a range of them at a time."""
+    file = pq.ParquetFile(candidates)
+    step = max(1, file.metadata.num_rows // SAMPLE)
+    sample = [name for batch in file.iter_batches(columns=["photo_id"]) for name in batch[0][::step].to_pylist()]
+    edges = edges_of(sample, buckets)
+    rows = Spill(folder, "rows", _CANDIDATES, buckets)
+    for batch in file.iter_batches():
+        frame = batch.to_pandas()
+        rows.add(frame, by_range(frame["photo_id"], edges))
+    stored = Spill(folder, "stored", _STORED, buckets)
+    for number, part in enumerate(parts):
+        for batch in pq.ParquetFile(Path(part) / "stored.parquet").iter_batches():
+            frame = batch.to_pandas()
+            frame["shard"] = frame["shard"].map(lambda name, number=number: names.get((number, name)))
+            stored.add(frame, by_range(frame["photo_id"], edges))
+    for wanted, found in zip(rows.frames(), stored.frames(), strict=True):
+        joined = wanted.drop(columns="bytes").merge(found, on=["photo_id", "view"], how="left") if parts else wanted
+        yield joined.sort_values(["photo_id", "view"], ignore_index=True)
 
 
-def _number(row: Row, name: str) -> float:
-    text = row.get(name, "").strip()
-    if not text:
-        raise PhotoError(f"empty {name}")
-    try:
-        value = float(text)
-    except ValueError:
-        raise PhotoError(f"{name} {text!r} is not a number") from None
-    if not math.isfinite(value):
-        raise PhotoError(f"{name} {text!r} is not a finite number")
-    return value
+def whole_photos(frame: pd.DataFrame, views: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows of photos with all views stored, and one reject for each other photo."""
+    usable = frame["shard"].notna()
+    count = usable.groupby(frame["photo_id"]).transform("sum")
+    good = frame[count == views]
+    broken = frame[count != views]
+    lines = []
+    for photo_id, photo in broken.groupby("photo_id", sort=True):
+        bad = photo[photo["shard"].isna()]
+        reason = str(bad["reason"].iloc[0]) if len(bad) else f"only {len(photo)} of {views} views"
+        place = photo.iloc[0]
+        content = {"photo_id": photo_id, "latitude": place["latitude"], "longitude": place["longitude"]}
+        if len(bad) and views > 1:
+            reason = f"view {bad['view'].iloc[0]}: {reason}"
+        lines.append((int(place["row"]), reason, photo_id, json.dumps(content, ensure_ascii=False)))
+    return good, pd.DataFrame(lines, columns=tables.SCHEMAS["rejected"].names)
 
 
-def _time(text: str) -> pd.Timestamp | None:
-    """A date, or milliseconds since 1970 as in OSV-5M; null when empty. Raises PhotoError when it is neither."""
-    if not text:
-        return None
-    try:
-        stamp = pd.Timestamp(int(text), unit="ms") if text.isdigit() and len(text) > 8 else pd.Timestamp(text)
-    except (ValueError, OverflowError):
-        raise PhotoError(f"captured_at {text!r} is not a date") from None
-    return stamp.tz_localize(None) if stamp.tzinfo is None else stamp.tz_convert("UTC").tz_localize(None)
+class _Refused:
+    """The rejects of all steps: written, counted by kind, the first of them at hand."""
 
+    def __init__(self, out: tables.Writer) -> None:
+        self.out, self.kinds, self.first = out, Counter(), []
 
-def reject(parsed: Mapping[str, Any], reason: str) -> dict[str, Any]:
-    """A line of the table of rejects."""
-    row = parsed["row"]
-    return {"row": parsed["number"], "reason": reason, "photo_id": row.get("photo_id") or None, "content": as_text(row)}
+    def add(self, frame: pd.DataFrame | None) -> None:
+        if frame is None or not len(frame):
+            return
+        self.out.add(frame)
+        self.kinds.update(frame["reason"].map(kind_of))
+        self.first += frame.head(LISTED_REJECTS - len(self.first)).to_dict("records")
 
-
-def photo_table(photos: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """The `photos` table, ordered by photo_id."""
-    names = tables.SCHEMAS["photos"].names
-    frame = pd.DataFrame([photos[name] | {"views": 1} for name in sorted(photos)], columns=names)
-    return frame.astype({"captured_at": "datetime64[ms]", "latitude": float, "longitude": float})
-
-
-def store_images(
-    adapter: Adapter, photos: Mapping[str, Any], folder: Path, settings: Mapping[str, Any], workers: int
-) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Check and shard the images of the good rows; the index, and the reason for each image that cannot be used."""
-    writer = ShardWriter(folder, settings["shard_megabytes"])
-    bad: dict[str, str] = {}
-    stored: set[str] = set()
-
-    def prepared(item: tuple[str, bytes]) -> tuple[str, bytes | PhotoError]:
-        try:
-            return item[0], prepare_image(item[1], settings)
-        except PhotoError as error:
-            return item[0], error
-
-    wanted = ((name, data) for name, data in adapter.images() if name in photos)
-    with ThreadPoolExecutor(workers) as pool:
-        for batch in batches(wanted, BATCH):
-            for photo_id, result in pool.map(prepared, batch):
-                if isinstance(result, PhotoError):
-                    bad.setdefault(photo_id, str(result))
-                elif photo_id not in stored:
-                    writer.add(photo_id, result)
-                    stored.add(photo_id)
-    writer.close()
-    return writer.index(), bad
-
-
-def batches(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    """Lists of at most `size` items."""
-    while batch := list(islice(items, size)):
-        yield batch
-
-
-def prepare_image(data: bytes, settings: Mapping[str, Any]) -> bytes:
-    """The bytes to store: as they came when they are a plain JPEG of fitting size, else upright RGB without EXIF."""
-    image = open_image(data, settings["max_megapixels"])
-    keep = is_plain_jpeg(image) and max(image.size) <= settings["max_side"]
-    image = to_rgb(image)
-    return data if keep else encode_jpeg(image, settings["max_side"], settings["quality"])
-
-
-def _check_share(rejected: list[dict[str, Any]], total: int, allowed: float, folder: Path) -> None:
-    reasons = Counter(_kind(entry["reason"]) for entry in rejected)
-    for reason, count in reasons.most_common():
-        log.info("rejected %d: %s", count, reason)
-    if total == 0:
-        raise HomingError("the collection has no rows")
-    if len(rejected) <= allowed * total:
-        return
-    report = folder / "rejected_last_failure.csv"
-    folder.mkdir(parents=True, exist_ok=True)
-    with report.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, tables.SCHEMAS["rejected"].names)
-        writer.writeheader()
-        writer.writerows(rejected)
-    most = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
-    raise HomingError(
-        f"{len(rejected)} of {total} rows rejected, more than max_rejected_share {allowed:g} allows ({most}); "
-        f"see {report}, mend the table or raise the key"
-    )
-
-
-def _kind(reason: str) -> str:
-    """A reason without the values of its row."""
-    words = [
-        word for word in reason.split(";")[0].split() if not any(letter.isdigit() or letter == "'" for letter in word)
-    ]
-    return " ".join(words)
+    def check_share(self, good: int, allowed: float, folder: Path) -> None:
+        for reason, count in self.kinds.most_common():
+            log.info("rejected %d: %s", count, reason)
+        total = good + self.out.rows
+        if self.out.rows <= allowed * total:
+            return
+        report = folder / "rejected_last_failure.csv"
+        with report.open("w", newline="", encoding="utf-8") as file:
+            lines = csv.DictWriter(file, tables.SCHEMAS["rejected"].names)
+            lines.writeheader()
+            lines.writerows(self.first)
+        most = "; ".join(f"{count} x {reason}" for reason, count in self.kinds.most_common(3))
+        raise HomingError(
+            f"{self.out.rows} of {total} rows rejected, more than max_rejected_share {allowed:g} allows ({most}); "
+            f"see {report}, mend the table or raise the key"
+        )

@@ -1,5 +1,6 @@
 """Decode any photo to upright RGB, without trusting it."""
 
+import contextlib
 import io
 import warnings
 
@@ -48,19 +49,26 @@ def decode_image(data: bytes, max_megapixels: float = 200) -> Image.Image:
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """Decode, turn as its EXIF orientation says, and convert CMYK, grey, palette, 16 bit or alpha to RGB."""
+    image = loaded(image)
+    with contextlib.suppress(OSError, ValueError, SyntaxError, KeyError, TypeError):  # unreadable EXIF tells no turn
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        return _from_deep_grey(image)
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def loaded(image: Image.Image) -> Image.Image:
+    """The image with its pixels decoded. Raises PhotoError when they are broken."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image.load()
-            image = ImageOps.exif_transpose(image)
-            if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-                return _from_deep_grey(image)
-            if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-                image = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-            return image.convert("RGB")
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise PhotoError(f"broken image ({str(error).splitlines()[0][:80]})") from None
+    return image
 
 
 def _from_deep_grey(image: Image.Image) -> Image.Image:
@@ -70,15 +78,8 @@ def _from_deep_grey(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.clip(values / top * 255, 0, 255).astype(np.uint8)).convert("RGB")
 
 
-def is_plain_jpeg(image: Image.Image) -> bool:
-    """Whether the bytes can be stored as they are: an RGB or grey JPEG without EXIF, so without orientation and GPS."""
-    return (
-        image.format == "JPEG" and image.mode in ("RGB", "L") and "exif" not in image.info and "xmp" not in image.info
-    )
-
-
 def encode_jpeg(image: Image.Image, max_side: int, quality: int) -> bytes:
-    """JPEG bytes of an RGB image, its longer side at most `max_side` pixels."""
+    """JPEG bytes of an RGB image, its longer side at most `max_side` pixels; for pages, not for shards."""
     if max(image.size) > max_side:
         image = ImageOps.contain(image, (max_side, max_side), Image.Resampling.BICUBIC)
     output = io.BytesIO()

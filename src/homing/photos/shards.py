@@ -4,94 +4,111 @@ Standard tars for everybody's tools; our own reading goes by the index, which gi
 photo.
 """
 
-import io
 import os
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
-import pandas as pd
+import numpy as np
 
 from homing import tables
 from homing.errors import HomingError
 
+BLOCK = tarfile.BLOCKSIZE
+END = bytes(2 * BLOCK)
+BUFFER = 4 << 20
+
 
 def member_name(photo_id: str, view: int, views: int) -> str:
-    """`<photo_id>.jpg`, or `<photo_id>.<view>.jpg` for panoramas."""
-    return f"{photo_id}.jpg" if views == 1 else f"{photo_id}.{view}.jpg"
+    """`<photo_id>.jpg`, or `<photo_id>.<view>.jpg` for panoramas; dots and slashes of an id written as %2E and %2F.
+
+    WebDataset takes everything before the first dot for the key.
+    """
+    safe = quote(photo_id, safe=" !#$&'()+,;=@[]{}~").replace(".", "%2E")
+    return f"{safe}.jpg" if views == 1 else f"{safe}.{view}.jpg"
 
 
-class ShardWriter:
-    """Writes photos into `000000.tar`, `000001.tar` ... of about `shard_megabytes` each; same content, same bytes."""
+def tar_header(name: str, size: int) -> bytes:
+    """The header of a regular file: ustar written directly, pax where the name is long."""
+    raw = name.encode("ascii")
+    if len(raw) > 100 or size >= 8**11:
+        member = tarfile.TarInfo(name)
+        member.size = size
+        return member.tobuf(tarfile.PAX_FORMAT)
+    head = raw.ljust(100, b"\0") + b"0000644\x000000000\x000000000\x00%011o\x0000000000000\x00" % size
+    tail = b"0" + bytes(100) + b"ustar\x0000" + bytes(64) + b"0000000\x000000000\x00" + bytes(167)
+    return b"%s%06o\0 %s" % (head, sum(head) + sum(tail) + 8 * 32, tail)
 
-    def __init__(self, folder: Path, shard_megabytes: float) -> None:
-        self.folder = folder
-        self.limit = shard_megabytes * 1e6
-        self.rows: list[dict[str, object]] = []
-        self.tar: tarfile.TarFile | None = None
-        self.shards = 0
-        folder.mkdir(parents=True, exist_ok=True)
 
-    def add(self, photo_id: str, data: bytes, view: int = 0, views: int = 1) -> None:
-        """Append one image."""
-        if self.tar is None or self.tar.offset > self.limit:
-            self._next_shard()
-        member = tarfile.TarInfo(member_name(photo_id, view, views))
-        member.size = len(data)
-        header = len(member.tobuf(self.tar.format, self.tar.encoding, self.tar.errors))
-        offset = self.tar.offset + header
-        self.tar.addfile(member, io.BytesIO(data))
-        shard = f"{self.shards - 1:06d}.tar"
-        self.rows.append({"photo_id": photo_id, "view": view, "shard": shard, "offset": offset, "bytes": len(data)})
+class Shard:
+    """One tar being written."""
 
-    def _next_shard(self) -> None:
-        self.close()
-        self.tar = tarfile.open(self.folder / f"{self.shards:06d}.tar", "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115
-        self.shards += 1
+    def __init__(self, path: Path) -> None:
+        self.file = path.open("wb", buffering=BUFFER)
+        self.size = 0
+
+    def add(self, name: str, data: bytes) -> int:
+        """Append a file; the offset of its bytes."""
+        header = tar_header(name, len(data))
+        offset = self.size + len(header)
+        padding = -len(data) % BLOCK
+        self.file.writelines((header, data, bytes(padding)))
+        self.size = offset + len(data) + padding
+        return offset
 
     def close(self) -> None:
-        """Finish the shard that is open."""
-        if self.tar is not None:
-            self.tar.close()
-            self.tar = None
-
-    def index(self) -> pd.DataFrame:
-        """The `index` table of what was written."""
-        return pd.DataFrame(self.rows, columns=tables.SCHEMAS["index"].names)
+        """Write the end of the archive."""
+        self.file.write(END)
+        self.file.close()
 
 
 class ShardReader:
-    """Reads images of a data set by photo_id, in any order. Can be pickled; files are opened when first read."""
+    """Reads images of a data set by photo_id, in any order. Can be pickled; files are opened when first read.
+
+    The ids are kept as one array of bytes in order, some 30 MB per million photos, and found by bisection.
+    """
 
     def __init__(self, folder: str | Path, index: str | Path) -> None:
-        self.folder = Path(folder)
-        self.index_path = Path(index)
-        frame = tables.read(index, "index")
-        keys = zip(frame["photo_id"], frame["view"], strict=True)
-        places = zip(frame["shard"], frame["offset"], frame["bytes"], strict=True)
-        self.places = dict(zip(keys, places, strict=True))
-        self.files: dict[str, int] = {}
+        self.folder, self.index_path = Path(folder), Path(index)
+        frame = tables.read(index, "index", columns=["photo_id", "view", "shard", "offset", "bytes"])
+        keys = np.array([photo_id.encode("utf-8") for photo_id in frame["photo_id"]], dtype="S")
+        order = np.lexsort((frame["view"].to_numpy(), keys))
+        self.keys = keys[order]
+        shards = frame["shard"].astype("category")
+        self.shards: Sequence[str] = shards.cat.categories.tolist()
+        self.shard = shards.cat.codes.to_numpy()[order].astype(np.int32)
+        self.offset, self.size = frame["offset"].to_numpy()[order], frame["bytes"].to_numpy()[order]
+        self.files: dict[int, int] = {}
 
     def __getstate__(self) -> dict[str, object]:
         return self.__dict__ | {"files": {}}
 
     def __contains__(self, photo_id: str) -> bool:
-        return (photo_id, 0) in self.places
+        return self._find(photo_id, 0) >= 0
+
+    def _find(self, photo_id: str, view: int) -> int:
+        key = photo_id.encode("utf-8")
+        row = int(self.keys.searchsorted(key)) + view
+        return row if row < len(self.keys) and self.keys[row] == key else -1
 
     def read(self, photo_id: str, view: int = 0) -> bytes:
         """The bytes of an image. Raises HomingError when the photo or its shard is missing."""
-        try:
-            shard, offset, size = self.places[photo_id, view]
-        except KeyError:
-            raise HomingError(f"{self.index_path}: no photo {photo_id!r}, view {view}") from None
-        data = os.pread(self._open(shard), size, offset)
+        row = self._find(photo_id, view)
+        if row < 0:
+            raise HomingError(f"{self.index_path}: no photo {photo_id!r}, view {view}")
+        shard, size = int(self.shard[row]), int(self.size[row])
+        data = os.pread(self._open(shard), size, int(self.offset[row]))
         if len(data) != size:
-            raise HomingError(f"{self.folder / shard}: shorter than its index says; import the photos again")
+            path = self.folder / self.shards[shard]
+            raise HomingError(f"{path}: shorter than its index says; import the photos again")
         return data
 
-    def _open(self, shard: str) -> int:
+    def _open(self, shard: int) -> int:
         if shard not in self.files:
+            path = self.folder / self.shards[shard]
             try:
-                self.files[shard] = os.open(self.folder / shard, os.O_RDONLY)
+                self.files[shard] = os.open(path, os.O_RDONLY)
             except FileNotFoundError:
-                raise HomingError(f"{self.folder / shard}: missing shard; import the photos again") from None
+                raise HomingError(f"{path}: missing shard; import the photos again") from None
         return self.files[shard]

@@ -1,0 +1,42 @@
+"""All steps of an import in one process, for small collections and notebooks. The workflow runs them as rules."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from homing.photos.adapters import adapter_for
+from homing.photos.candidates import list_candidates
+from homing.photos.collect import collect_photos
+from homing.photos.store import store_part
+
+
+def import_photos(
+    dataset: Mapping[str, Any],
+    files: Sequence[str | Path],
+    shards: Mapping[str, Any],
+    outputs: Mapping[str, str],
+    max_rejected_share: float,
+    threads: int,
+    parts: int = 1,
+) -> None:
+    """Read a collection into `outputs`: photos, rejected, index, ledger (tables) and shards (folder)."""
+    home = Path(outputs["photos"]).parent
+    home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=home, prefix=".import-") as folder:
+        work = Path(folder)
+        adapter = adapter_for(dataset, [Path(file) for file in files])
+        size = sum(Path(file).stat().st_size for file in files if Path(file).suffix in (".csv", ".parquet"))
+        list_candidates(adapter, dataset, work / "candidates.parquet", work / "rejected.parquet", size)
+        done = [work / f"part-{number}" for number in range(parts if adapter.containers else 0)]
+        for number, part in enumerate(done):
+            which = (number, parts)
+            store_part(adapter, dataset, shards, work / "candidates.parquet", which, part, work / "workspace", threads)
+        collect_photos(
+            work / "candidates.parquet",
+            work / "rejected.parquet",
+            done,
+            outputs,
+            dataset.get("views", 1),
+            max_rejected_share,
+        )
