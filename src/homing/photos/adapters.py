@@ -40,6 +40,7 @@ COLUMN_NAMES = {
     "given_climate": ("given_climate",),
     "given_drives_on_left": ("given_drives_on_left",),
 }
+SUFFIX = r"(?i)\.(jpe?g|png|webp|hei[cf]|tiff?|bmp|gif)$"
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".tif", ".tiff", ".bmp", ".gif"}
 
 
@@ -101,9 +102,8 @@ class CsvFolder:
             cells = batch.cells
             if self.licence:
                 cells["licence"] = _first_known(cells.get("licence"), self.licence, cells.index)
-            if "photo_id" not in cells:
-                cells["photo_id"] = _clean(cells["file"]).str.replace(r"\.[^./]*$", "", regex=True)
-            cells["photo_id"] = cells["photo_id"].str.replace("/", "_", regex=False)
+            ids = cells["photo_id"] if "photo_id" in cells else _clean(cells["file"])
+            cells["photo_id"] = ids.str.replace(SUFFIX, "", regex=True).str.replace("/", "_", regex=False)
             yield Batch(batch.rows, self.with_images(cells), batch.broken)
 
     def with_images(self, cells: pd.DataFrame) -> pd.DataFrame:

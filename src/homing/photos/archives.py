@@ -9,6 +9,7 @@ import os
 import struct
 import zipfile
 import zlib
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,12 +74,13 @@ class Chunks:
 
     def pread(self, size: int, offset: int) -> bytes:
         """Up to `size` bytes from `offset`; fewer only at the end."""
-        number = next((i for i in range(len(self.paths)) if offset < self.starts[i + 1]), None)
-        if number is None:
+        number = bisect_right(self.starts, offset) - 1
+        if number == len(self.paths):
             return b""
-        if number not in self.opened:
-            self.opened[number] = os.open(self.paths[number], os.O_RDONLY)
-        here = os.pread(self.opened[number], min(size, self.starts[number + 1] - offset), offset - self.starts[number])
+        file = self.opened.get(number)
+        if file is None:
+            file = self.opened[number] = os.open(self.paths[number], os.O_RDONLY)
+        here = os.pread(file, size, offset - self.starts[number])
         if len(here) == size or not here:
             return here
         return here + self.pread(size - len(here), offset + len(here))
@@ -138,8 +140,9 @@ class Tar:
 
 def _is_header(header: bytes) -> bool:
     """Whether the checksum is right: the sum of all bytes with the field itself as spaces."""
+    field = header[148:156]
     try:
-        return _number(header[148:156]) == sum(header) - sum(header[148:156]) + 256
+        return _number(field) == sum(header) - sum(field) + 256
     except ValueError:
         return False
 

@@ -52,8 +52,8 @@ def retrieve(
         digest = _take(Path(row["url"].removeprefix("file:")), row, output, known, link=False)
     elif row["url"].startswith("mirror:"):
         raise HomingError(
-            f"{row['file']}: no program can fetch it; put it into the mirror folder (key mirror"
-            f"{f', now {terms.mirror}' if terms.mirror else ''}) as {row['url'].removeprefix('mirror:')}; see docs/data.md"
+            f"{row['file']}: no program can fetch it; put it as {row['url'].removeprefix('mirror:')} into the mirror "
+            f"folder (key mirror{f', now {terms.mirror}' if terms.mirror else ''}); see docs/data.md"
         )
     else:
         digest = _fetch(row, output, known, terms.patience)
