@@ -18,8 +18,8 @@ from timing import median_seconds, scale_of, show
 
 from homing import tables
 from homing.photos.archives import BLOCK, Tar, Zip
-from homing.photos.importing import import_photos
 from homing.photos.images import open_image
+from homing.photos.importing import import_photos
 from homing.photos.recode import encode, fitting, prepare, recode
 from homing.photos.shards import Shard, ShardReader, member_name
 from homing.photos.splits import assign_splits
@@ -34,7 +34,7 @@ torch.set_num_threads(1)
 
 
 def picture(width: int, height: int) -> Image.Image:
-    """Noise with a photograph's spectrum, a power of the frequency seen through a lens, colours related as in nature."""
+    """Noise with a photograph's spectrum: a power of the frequency, through a lens; colours related as in nature."""
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
     frequency[0, 0] = 1
     planes = []
@@ -150,7 +150,9 @@ with tempfile.TemporaryDirectory() as folder:
 rows = 1_000_000
 with tempfile.TemporaryDirectory() as folder:
     home = Path(folder)
-    frame = pd.DataFrame({"id": [f"{n:02x}_{n * 7919}" for n in range(rows)], "lat": rng.uniform(-60, 70, rows).round(6)})
+    frame = pd.DataFrame(
+        {"id": [f"{n:02x}_{n * 7919}" for n in range(rows)], "lat": rng.uniform(-60, 70, rows).round(6)}
+    )
     frame["lon"] = rng.uniform(-180, 180, rows).round(6)
     frame["captured_at"] = (rng.integers(1_100_000_000, 1_600_000_000, rows) * 1000).astype(str)
     frame["author"] = [f"{n % 90_000}@N01" for n in range(rows)]

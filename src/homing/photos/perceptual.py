@@ -22,7 +22,7 @@ _COSINES = _cosines()
 
 
 def perceptual_hash(image: np.ndarray) -> int:
-    """64 bits, as a signed integer, of an image uint8 (height, width, 3); of its green, which is most of what is seen."""
+    """64 bits, as a signed integer, of an image uint8 (height, width, 3): of its green, most of what is seen."""
     step = max(1, min(image.shape[:2]) // (4 * SIDE))
     green = Image.fromarray(np.ascontiguousarray(image[::step, ::step, 1]))
     grey = green.resize((SIDE, SIDE), Image.Resampling.BOX)

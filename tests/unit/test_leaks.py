@@ -1,0 +1,77 @@
+"""What a benchmark has too is found, by each way of knowing it, and only that is left out of training."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from homing import tables
+from homing.photos.leaks import find_leaks, summary, without_leaks
+
+ALL = ["id", "photographer", "place_and_time", "near_duplicate"]
+
+
+def collection(folder, name, rows):
+    """(photo_id, author, latitude, longitude, captured_at, hash)"""
+    frame = pd.DataFrame(
+        rows, columns=["photo_id", "author", "latitude", "longitude", "captured_at", "perceptual_hash"]
+    )
+    frame["captured_at"] = pd.to_datetime(frame["captured_at"])
+    places = folder / f"{name}_photos.parquet", folder / f"{name}_index.parquet"
+    tables.write(places[0], frame.drop(columns="perceptual_hash").assign(views=1), "photos")
+    index = frame[["photo_id", "perceptual_hash"]].assign(view=0, shard="000000.tar", offset=0, bytes=1)
+    tables.write(places[1], index, "index")
+    return places
+
+
+@pytest.fixture
+def leaks(tmp_path):
+    own = [
+        ("e1_55_4763369508", "11@N01", 10.0, 20.0, None, 0),
+        ("00_0a_1234567", "22@N02", 11.0, 20.0, None, -1),
+        ("ff_ff_7654321", None, 48.85828, 2.29449, "2019-05-01 12:00:00", 0x0F0F),
+        ("ff_ff_7654322", None, 48.85828, 2.29449, "2019-05-02 12:00:00", 0xF0F0F0),
+        ("aa_aa_7654323", None, 5.0, 5.0, None, 0x123456789),
+        ("aa_aa_7654324", None, 5.0, 5.0, None, 0x123456789 ^ 0b1111),
+        ("bb_bb_7654325", None, 5.0, 5.0, None, 0x123456789 ^ 0b11111),
+    ]
+    im2gps = [
+        ("4763369508_2af4719adb_1433_24511045@N04", "24511045@N04", 0.0, 0.0, None, 0x0FFF0000),
+        ("9999999_0a_19_22@N02", "22@N02", 1.0, 0.0, None, 0xFFF00000),
+        ("8888888_0a_19_33@N02", "33@N02", 48.85829, 2.29451, "2019-05-01 12:00:00", 0xAAAA0000),
+    ]
+    yfcc = [("777777777", None, 2.0, 0.0, None, 0x123456789)]
+    own, *others = (collection(tmp_path, n, rows) for n, rows in (("own", own), ("im2gps", im2gps), ("yfcc", yfcc)))
+    return lambda ways=ALL, bits=4: find_leaks(
+        own, dict(zip(("im2gps", "yfcc"), others, strict=True)), {"decontaminate": ways, "near_duplicate_bits": bits}
+    )
+
+
+def test_each_way_finds_its_own(leaks):
+    found = {(row.photo_id, row.reason, row.benchmark): row.benchmark_photo_id for row in leaks().itertuples()}
+    assert found == {
+        ("e1_55_4763369508", "id", "im2gps"): "4763369508_2af4719adb_1433_24511045@N04",
+        ("00_0a_1234567", "photographer", "im2gps"): "9999999_0a_19_22@N02",
+        ("ff_ff_7654321", "place_and_time", "im2gps"): "8888888_0a_19_33@N02",
+        ("aa_aa_7654323", "near_duplicate", "yfcc"): "777777777",
+        ("aa_aa_7654324", "near_duplicate", "yfcc"): "777777777",
+    }
+
+
+def test_ways_and_bits_are_a_choice(leaks):
+    assert set(leaks(["id"])["reason"]) == {"id"} and leaks([]).empty
+    assert len(leaks(["near_duplicate"], bits=0)) == 1 and len(leaks(["near_duplicate"], bits=5)) == 3
+
+
+def test_the_report_counts_by_benchmark_and_reason(leaks):
+    counts = {"im2gps": {"id": 1, "photographer": 1, "place_and_time": 1}, "yfcc": {"near_duplicate": 2}}
+    assert summary(leaks()) == {"photos": 5, "by_benchmark": counts}
+    assert summary(leaks([])) == {"photos": 0, "by_benchmark": {}}
+
+
+def test_training_and_validation_lose_them_and_test_keeps_its_photos(leaks):
+    ids = [f"p{number}" for number in range(10)]
+    splits = pd.DataFrame({"photo_id": ids, "split": np.resize(["train", "val", "test", "unused"], 10)})
+    found = pd.DataFrame({"photo_id": ["p0", "p1", "p2", "p2"]})
+    clean = without_leaks(splits, found)["split"]
+    assert clean[:4].tolist() == ["unused", "unused", "test", "unused"]
+    assert (clean[4:] == splits["split"][4:]).all()
