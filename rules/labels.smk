@@ -36,6 +36,7 @@ rule label_photos:
         manifests=raw_manifests(DRIVING_SIDE, *(CONFIG["labels"][name]["source"] for name in RASTERS)),
     output:
         labels="results/labels/{dataset}/labels.parquet",
+        agreement="results/labels/{dataset}/agreement.csv",
     log:
         "results/logs/label_photos/{dataset}.log",
     benchmark:

@@ -11,9 +11,10 @@ from rasterio.warp import Resampling, calculate_default_transform, reproject
 
 from homing import tables
 from homing.errors import HomingError
+from homing.labels.agreement import compare
 from homing.labels.areas import AreaIndex
 from homing.labels.boundaries import read_areas
-from homing.labels.label import label_photos
+from homing.labels.label import label_photos, sample_raster
 from homing.labels.rasters import Rules, sample
 from homing.sphere import haversine_km, pixel_area_km2
 
@@ -29,7 +30,7 @@ def write_raster(path, values, transform, crs="EPSG:4326", nodata=None):
 @pytest.fixture
 def world(tmp_path):
     """A world raster of 2 degrees with a third of its pixels without data."""
-    values = np.random.default_rng(0).uniform(1, 100, (90, 180)).astype(np.float32)
+    values = np.random.default_rng(0).uniform(1, 30, (90, 180)).astype(np.float32)
     values[np.random.default_rng(1).random(values.shape) < 0.33] = -9999
     return write_raster(tmp_path / "world.tif", values, from_origin(-180, 90, 2, 2), nodata=-9999), values
 
@@ -207,7 +208,7 @@ def test_each_country_in_the_deepest_level_it_has(package):
 
 def test_a_package_without_its_layers_is_named(tmp_path):
     frame = gpd.GeoDataFrame({"a": [1]}, geometry=[shapely.box(0, 0, 1, 1)], crs="EPSG:4326")
-    with pytest.raises(HomingError, match="no layer ADM_0; it has other"):
+    with pytest.raises(HomingError, match="no layer ADM_0 or level0; it has other"):
         read_areas([write_package(tmp_path / "levels.gpkg", {"other": frame})])
 
 
@@ -246,7 +247,7 @@ def test_labels_do_not_depend_on_partitions_or_workers(tmp_path, package, world)
         settings = {"boundaries": {"nearest_km": 100}, "partition_rows": rows} | dict.fromkeys(names, raster)
         output = tmp_path / f"labels-{rows}.parquet"
         label_photos(tmp_path / "photos.parquet", tmp_path / "areas.parquet", {name: [world[0]] for name in names},
-                     tmp_path / "sides.csv", settings, output, workers, memory_mb=4000)  # fmt: skip
+                     tmp_path / "sides.csv", settings, output, tmp_path / "agreement.csv", workers, 4000)  # fmt: skip
         results.append(tables.read(output, "labels"))
     pd.testing.assert_frame_equal(results[0], results[1])
     pd.testing.assert_frame_equal(results[0], results[2])
@@ -256,3 +257,38 @@ def test_labels_do_not_depend_on_partitions_or_workers(tmp_path, package, world)
     known = labels.dropna(subset=["country"])
     assert set(known.loc[known["country"] == "AAA", "drives_on_left"]) == {True}
     assert known.loc[known["country"] == "CCC", "drives_on_left"].isna().all()
+
+
+@pytest.mark.parametrize(("name", "value"), [("temperature", 2931), ("temperature", 293.1), ("precipitation", -5)])
+def test_a_raster_in_another_unit_is_refused(tmp_path, name, value):
+    """Kelvin, and tenths of them, where the file's scale and offset were lost."""
+    path = write_raster(tmp_path / "k.tif", np.full((90, 180), value, np.float32), from_origin(-180, 90, 2, 2))
+    with pytest.raises(HomingError, match=rf"k.tif: {name} of .* is not in .* Choose another source"):
+        sample_raster(name, [path], {}, np.array([10.0]), np.array([20.0]))
+
+
+def test_stored_scale_and_offset_are_applied(tmp_path):
+    path = write_raster(tmp_path / "k.tif", np.full((90, 180), 2931, np.int16), from_origin(-180, 90, 2, 2))
+    with rasterio.open(path, "r+") as dataset:
+        dataset.scales, dataset.offsets = (0.1,), (-273.15,)
+    found = sample_raster("temperature", [path], {}, np.array([10.0]), np.array([20.0]))
+    assert found["temperature_c"][0] == pytest.approx(19.95)
+
+
+def test_what_the_collection_says_is_counted_beside_ours(caplog):
+    photos = pd.DataFrame(
+        {"given_country": ["fr", "NA", "DE", None], "given_climate": pd.array([15, 15, 15, None], "Int8"),
+         "given_drives_on_left": [True, None, False, None]}
+    )  # fmt: skip
+    labels = pd.DataFrame(
+        {"country": ["FRA", "NAM", "FRA", "FRA"], "climate": pd.array([15, 16, None, 15], "Int8"),
+         "drives_on_left": [False, True, False, False]}
+    )  # fmt: skip
+    with caplog.at_level("INFO"):
+        found = compare(photos, labels, {"FR": "FRA", "NA": "NAM", "DE": "DEU"})
+    rows = [tuple(row) for row in found.itertuples(index=False)]
+    assert [row for row in rows if row[0] == "country"] == [
+        ("country", "DEU", "FRA", 1), ("country", "FRA", "FRA", 1), ("country", "NAM", "NAM", 1)]  # fmt: skip
+    assert ("climate", "15", "15", 1) in rows and ("climate", "15", "16", 1) in rows
+    assert ("drives_on_left", "True", "False", 1) in rows and ("drives_on_left", "False", "False", 1) in rows
+    assert len(rows) == 7 and "country: 66.67 % of 3 photos agree" in caplog.text

@@ -11,6 +11,7 @@ with job(snakemake) as config:
         driving_side=snakemake.input.driving_side[0],
         settings=config["labels"],
         output=snakemake.output.labels,
+        agreement_csv=snakemake.output.agreement,
         workers=snakemake.threads,
         memory_mb=snakemake.resources.mem_mb,
     )

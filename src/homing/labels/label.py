@@ -12,6 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from homing import tables
+from homing.errors import HomingError
+from homing.files import atomic_path
+from homing.labels import agreement
 from homing.labels.areas import label_areas
 from homing.labels.rasters import Rules, raster_path, sample
 
@@ -25,6 +28,12 @@ NAMES = {  # raster -> columns of its mean and its range over the months
     "elevation": ("elevation_m", None),
     "population": ("population_per_km2", None),
 }
+# What the twelve means on Earth can be; beyond it the file has another unit, or its scale and offset were lost.
+PLAUSIBLE = {
+    "temperature": (-80, 60, "degrees Celsius"),
+    "precipitation": (0, 10_000, "mm a month"),
+    "elevation": (-12_000, 9_000, "metres"),
+}
 
 
 def label_photos(
@@ -34,10 +43,14 @@ def label_photos(
     driving_side: str | Path,
     settings: Mapping[str, Any],
     output: str | Path,
+    agreement_csv: str | Path,
     workers: int,
     memory_mb: int,
 ) -> None:
-    """Write the `labels` table of a photo table, in its order. The result does not depend on workers or partitions."""
+    """Write the `labels` table of a photo table, in its order. The result does not depend on workers or partitions.
+
+    Beside it, how often each label agrees with what the collection says of its photos (see `agreement`).
+    """
     frame = tables.read(photos, "photos", columns=["photo_id", "latitude", "longitude", "captured_at"])
     order = np.argsort(morton_key(frame["latitude"].to_numpy(), frame["longitude"].to_numpy()), kind="stable")
     rows = settings["partition_rows"]
@@ -50,8 +63,12 @@ def label_photos(
         arguments = (sorted_photos, str(areas), dict(rasters), str(driving_side), dict(settings))
         parts = _run([(number, *arguments) for number in partitions], workers, memory_mb, folder)
         labels = pd.concat([pd.read_parquet(part) for part in parts], ignore_index=True)
-    labels = labels.iloc[np.argsort(order, kind="stable")]
-    tables.write(output, labels.reset_index(drop=True), "labels")
+    labels = labels.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
+    tables.write(output, labels, "labels")
+    given = tables.read(photos, "photos", columns=list(agreement.PAIRS))
+    codes = agreement.read_country_codes(driving_side)
+    with atomic_path(agreement_csv) as partial:
+        agreement.compare(given, labels, codes).to_csv(partial, index=False)
     missing = labels.isna().mean()
     for name in ("country", *(column for column, _ in NAMES.values())):
         log.info("%s: %.2f %% missing", name, 100 * missing[name])
@@ -111,6 +128,7 @@ def sample_raster(
     layers = [member.format(month=month) for month in range(1, 13)] if member and "{month" in member else [member]
     samples = [sample(raster_path(files, layer), latitude, longitude, rules) for layer in layers]
     values = np.stack([value for value, _ in samples])
+    _check_unit(name, files, values)
     mean_name, range_name = NAMES[name]
     columns: dict[str, np.ndarray | pd.Series] = {mean_name: values.mean(axis=0)}
     if name == "climate":
@@ -120,6 +138,16 @@ def sample_raster(
         columns[range_name] = np.ptp(values, axis=0) if len(layers) > 1 else np.full(len(latitude), np.nan)
     columns[f"{name}_distance_km"] = np.stack([distance for _, distance in samples]).max(axis=0)
     return columns
+
+
+def _check_unit(name: str, files: Sequence[str], values: np.ndarray) -> None:
+    least, most, unit = PLAUSIBLE.get(name, (-np.inf, np.inf, ""))
+    wrong = values[(values < least) | (values > most)]
+    if wrong.size:
+        raise HomingError(
+            f"{Path(files[0]).name}: {name} of {wrong[0]:g} is not in {unit} ({least} to {most}); "
+            "another unit, or a scale and offset that the file does not state? Choose another source in labels"
+        )
 
 
 def read_driving_sides(path: str | Path) -> dict[str, bool]:
