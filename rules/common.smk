@@ -153,8 +153,7 @@ def leak_settings(script):
 
     def chosen(wildcards):
         run = of_run(wildcards)
-        names = ("decontaminate", "near_duplicate_bits")
-        slice = {"benchmarks": run["evaluate"]["benchmarks"]} | {name: run["splits"][name] for name in names}
+        slice = {"benchmarks": run["evaluate"]["benchmarks"], "decontaminate": run["decontaminate"]}
         return {"config": slice, "code": fingerprint(HERE / f"workflow/scripts/{script}.py")}
 
     return chosen

@@ -48,7 +48,7 @@ rule summarise_run:
         mem_mb=1000,
         runtime=10,
     params:
-        settings=settings("summarise_run", *configuration.KEYS),
+        settings=settings("summarise_run", *configuration.RESULT_KEYS),
         benchmarks="results/benchmarks",
     message:
         "Headline figures of run {wildcards.run}"

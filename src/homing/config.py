@@ -25,6 +25,7 @@ RUN_KEYS = (
     "seed",
     "run_dataset",
     "splits",
+    "decontaminate",
     "geocells",
     "captions",
     "model",
@@ -44,6 +45,8 @@ SOURCE_KEYS = {
 }
 # Sizes of a job, not of its result: they never make a rule run again.
 LAUNCH_KEYS = ("nodes", "processes_per_node", "gpus_per_node", "checkpoint_minutes")
+# How raw files come here, not what is in them.
+DELIVERY_KEYS = ("mirror", "link_mirror", "sources_lock", "accept_licences")
 
 Config = dict[str, Any]
 
@@ -55,6 +58,7 @@ def schema() -> Config:
 
 
 KEYS = tuple(schema()["properties"])
+RESULT_KEYS = tuple(key for key in KEYS if key not in DELIVERY_KEYS)
 
 
 def resolve(given: Mapping[str, Any]) -> Config:
@@ -197,8 +201,9 @@ def run_config(config: Config, run: str) -> Config:
 
 
 def pick(config: Config, keys: Iterable[str], run: str | None = None) -> Config:
-    """The slice of the configuration that a rule depends on, without the keys that only size its job."""
-    chosen = run_config(config, run) if run else config
+    """The slice of the configuration that a rule depends on, without what only sizes its job or is not used."""
+    chosen = dict(run_config(config, run) if run else config)
+    chosen["datasets"] = {name: config["datasets"][name] for name in used_datasets(config)}
     return {key: _without_launch(chosen[key]) for key in keys}
 
 

@@ -42,7 +42,7 @@ def leaks(tmp_path):
     yfcc = [("777777777", None, 2.0, 0.0, None, 0x123456789)]
     own, *others = (collection(tmp_path, n, rows) for n, rows in (("own", own), ("im2gps", im2gps), ("yfcc", yfcc)))
     return lambda ways=ALL, bits=4: find_leaks(
-        own, dict(zip(("im2gps", "yfcc"), others, strict=True)), {"decontaminate": ways, "near_duplicate_bits": bits}
+        own, dict(zip(("im2gps", "yfcc"), others, strict=True)), {"by": ways, "near_duplicate_bits": bits}
     )
 
 

@@ -22,7 +22,9 @@ FINETUNED = {"finetune_geolocator", "embed_photos", "predict_photos"} | REFINED
 PRETRAINED = {"pretrain_clip"} | FINETUNED
 CELLS = {"make_geocells"} | FINETUNED
 LABELLED = {"label_photos", "write_captions"} | PRETRAINED | CELLS
-IMPORTED = {"import_photos", "assign_splits", "guess_baselines"} | LABELLED
+JOINED = {"import_photos", "assign_splits", "guess_baselines"} | LABELLED
+STORED = {"store_photos"} | JOINED
+IMPORTED = {"list_photos"} | STORED
 RETRIEVED = {"retrieve_file", "prepare_boundaries"} | IMPORTED
 REPORTED = {"make_report", "all"}
 DIRECTORIES = {"shards", "pretrained", "finetuned", "refine_index", "model"}
@@ -92,6 +94,16 @@ CHANGES = {
     "nothing": (lambda folder: [], set()),
     "toyplanet.seed": (config_override("toyplanet: {seed: 2}"), {"make_toyplanet"} | RETRIEVED),
     "shards.quality": (config_override("shards: {quality: 80}"), IMPORTED),
+    "max_rejected_share": (config_override("max_rejected_share: 0.2"), IMPORTED),
+    "a mirror, accepted licences": (config_override("mirror: .\naccept_licences: [gadm_levels]"), set()),
+    "one more data set": (
+        config_override("datasets: {mine: {adapter: csv_folder, table: photos.csv, images: photos}}"),
+        set(),
+    ),
+    "decontaminate, without a benchmark": (
+        config_override("decontaminate: {near_duplicate_bits: 6}"),
+        {"summarise_run", "package_model"} | REPORTED,
+    ),
     "labels.climate.nearest_km": (config_override("labels: {climate: {source: koppen/toy, nearest_km: 60}}"), LABELLED),
     "splits.test_share": (
         config_override("splits: {test_share: 0.2}"),

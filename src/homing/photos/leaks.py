@@ -24,12 +24,12 @@ Collection = tuple[str | Path, str | Path]  # paths of its photos and its index
 def find_leaks(own: Collection, benchmarks: Mapping[str, Collection], settings: Mapping[str, Any]) -> pd.DataFrame:
     """The `leaks` table: each photo of `own` that matches a benchmark's, once per reason and benchmark.
 
-    `settings` are the keys decontaminate (the reasons looked for) and near_duplicate_bits.
+    `settings` are the keys by (the reasons looked for) and near_duplicate_bits.
     """
     ours, found = _Collection(own), []
     for benchmark, collection in benchmarks.items():
         theirs = _Collection(collection)
-        for reason in settings["decontaminate"]:
+        for reason in settings["by"]:
             pairs = _FINDERS[reason](ours, theirs, settings["near_duplicate_bits"])
             pairs = pairs.drop_duplicates("photo_id").assign(reason=reason, benchmark=benchmark)
             log.info("%s: %d photos by %s", benchmark, len(pairs), reason)
