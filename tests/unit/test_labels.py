@@ -1,5 +1,7 @@
 """Labels against independent look-ups: GDAL's own sampling, brute force on the sphere, and the stated spot values."""
 
+from pathlib import Path
+
 import geopandas as gpd
 import numpy as np
 import pandas as pd
@@ -11,12 +13,14 @@ from rasterio.warp import Resampling, calculate_default_transform, reproject
 
 from homing import tables
 from homing.errors import HomingError
-from homing.labels.agreement import compare
+from homing.labels.agreement import compare, read_country_codes
 from homing.labels.areas import AreaIndex
-from homing.labels.boundaries import read_areas
-from homing.labels.label import label_photos, sample_raster
+from homing.labels.boundaries import disputed_countries, read_areas
+from homing.labels.label import label_photos, read_driving_sides, sample_raster
 from homing.labels.rasters import Rules, sample
 from homing.sphere import haversine_km, pixel_area_km2
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def write_raster(path, values, transform, crs="EPSG:4326", nodata=None):
@@ -292,3 +296,22 @@ def test_what_the_collection_says_is_counted_beside_ours(caplog):
     assert ("climate", "15", "15", 1) in rows and ("climate", "15", "16", 1) in rows
     assert ("drives_on_left", "True", "False", 1) in rows and ("drives_on_left", "False", "False", 1) in rows
     assert len(rows) == 7 and "country: 66.67 % of 3 photos agree" in caplog.text
+
+
+LEFT = (
+    "AG AI AU BB BD BM BN BS BT BW CC CK CX CY DM FJ FK GB GD GG GS GY HK ID IE IM IN JE JM JP KE KI KN KY LC LK LS "
+    "MO MS MT MU MV MW MY MZ NA NF NP NR NU NZ PG PK PN SB SC SG SH SR SZ TC TH TK TL TO TT TV TZ UG VC VG VI WS ZA "
+    "ZM ZW"
+)
+
+
+def test_the_shipped_driving_sides():
+    """The 76 countries on the left, with the two that the compared tables quarrel about (VI and GS: left); Namibia is
+    a country, and GADM's disputed areas drive as those who administer them."""
+    sides = read_driving_sides(ROOT / "resources/driving_side.csv")
+    codes = read_country_codes(ROOT / "resources/driving_side.csv")
+    assert sorted(two for two, three in codes.items() if sides[three]) == sorted(LEFT.split())
+    assert len(codes) == 250 and codes["NA"] == "NAM" and sides["NAM"]
+    assert sides["VIR"] and sides["SGS"] and not sides["USA"] and not sides["XKO"]
+    for gid, country in disputed_countries().items():
+        assert sides[gid] == sides[country], gid
