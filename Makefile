@@ -29,7 +29,7 @@ demo: env
 
 test: env
 	@echo "== Running the tests: library, workflow, and a real SLURM where Debian's slurm-wlm and munge are installed"
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: env
 	@echo "== Checking style: ruff, snakefmt, config.yaml against its schema"

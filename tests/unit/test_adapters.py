@@ -1,6 +1,7 @@
 """Every kind of collection, from a fixture in its true upstream layout."""
 
 import io
+import json
 import tarfile
 import zipfile
 from pathlib import Path
@@ -13,6 +14,7 @@ from test_archives import tar_of, zip_of
 
 from homing import tables
 from homing.errors import HomingError
+from homing.photos import adapters
 from homing.photos.importing import import_photos
 from homing.photos.shards import ShardReader
 
@@ -244,3 +246,38 @@ def test_a_missing_view_column_or_table_is_named(tmp_path):
         collect(tmp_path, {"adapter": "mp16"}, [table])
     with pytest.raises(HomingError, match="landmarks: no train.csv among p.csv"):
         collect(tmp_path, {"adapter": "landmarks"}, [table])
+
+
+def test_the_adapter_of_the_guide_works_as_printed(tmp_path, monkeypatch):
+    guide = (Path(__file__).resolve().parents[2] / "docs/data.md").read_text(encoding="utf-8")
+    code = guide.split("```python\n")[1].split("```")[0]
+    assert len(code.split("\n\n\nADAPTERS[")[0].splitlines()) <= 30
+    known = dict(adapters.ADAPTERS)
+    exec(code, dict(vars(adapters)) | {"ADAPTERS": known})  # our own guide
+    monkeypatch.setitem(adapters.ADAPTERS, "commons", known["commons"])
+    lines = [
+        {
+            "pageid": 7,
+            "title": "File:A b.jpg",
+            "coordinates": {"lat": 1.5, "lon": 2},
+            "artist": "Ann",
+            "license": "CC0",
+        },
+        {"pageid": 8, "title": "File:C.jpg", "coordinates": {"lat": 99, "lon": 120}, "artist": "Bo", "license": "CC0"},
+    ]
+    (tmp_path / "commons.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    (tmp_path / "files.tar").write_bytes(tar_of({"x/A b.jpg": picture(1), "x/C.jpg": picture(2)}))
+    files = [tmp_path / "commons.jsonl", tmp_path / "files.tar"]
+    photos, rejected, reader = collect(tmp_path, {"adapter": "commons"}, files, share=1)
+    assert photos[["latitude", "author", "licence"]].to_numpy().tolist() == [[1.5, "Ann", "CC0"]]
+    assert reader.read("7") == picture(1) and rejected["photo_id"].tolist() == ["8"]
+
+
+def test_files_too_small_to_be_photos_are_refused(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(picture(1))
+    (tmp_path / "t.csv").write_text("id,lat,lon,file\na,1,2,a.jpg\n")
+    dataset = {"adapter": "csv_folder", "images": str(tmp_path), "min_bytes": len(picture(1)) + 1}
+    _, rejected, _ = collect(tmp_path / "one", dataset, [tmp_path / "t.csv"], share=1)
+    assert rejected["reason"].tolist() == [f"a file of less than {len(picture(1)) + 1} bytes"]
+    photos, _, _ = collect(tmp_path / "two", dataset | {"min_bytes": len(picture(1))}, [tmp_path / "t.csv"])
+    assert len(photos) == 1

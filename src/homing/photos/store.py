@@ -53,7 +53,7 @@ def store_part(
     folder = Path(workspace) / _fingerprint(candidates, part, settings, dataset)
     work = _Work(folder, settings["shard_megabytes"] * 1e6, dataset.get("views", 1))
     rest = (frame.iloc[max(0, work.done - first) :] for first, frame in rows if first + len(frame) > work.done)
-    options = dict(settings), dataset.get("crop_bottom_px", 0)
+    options = dict(settings), dataset.get("crop_bottom_px", 0), dataset.get("min_bytes", 0)
     began = said = time.monotonic()
     with ThreadPoolExecutor(threads) as pool:
         for batch in batches(rest):
@@ -102,9 +102,12 @@ def _read(adapter: Adapter, row: Any) -> bytes:
     return adapter.containers[int(row.container)].read(member)
 
 
-def _prepared(data: bytes, options: tuple[Mapping[str, Any], int]) -> Stored | PhotoError:
+def _prepared(data: bytes, options: tuple[Mapping[str, Any], int, int]) -> Stored | PhotoError:
+    *how, least = options
+    if len(data) < least:
+        return PhotoError(f"a file of less than {least} bytes")
     try:
-        return prepare(data, *options)
+        return prepare(data, *how)
     except PhotoError as error:
         return error
 
