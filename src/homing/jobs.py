@@ -1,6 +1,7 @@
 """What every rule's script shares: a log, the rule's settings, and errors of one line."""
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ def job(snakemake) -> Iterator[dict]:
     """Run the body of a rule's script: yields the rule's slice of the configuration.
 
     A HomingError ends the job with its one line and status 1; anything else is a defect and keeps its traceback, in
-    the log too.
+    the log too. The process ends with the body: a script has nothing after it.
     """
     start_log(snakemake.log[0] if snakemake.log else None)
     started = time.monotonic()
@@ -39,3 +40,16 @@ def job(snakemake) -> Iterator[dict]:
         log.exception("%s failed", snakemake.rule)
         raise
     log.info("%s took %.1f s", snakemake.rule, time.monotonic() - started)
+    _leave()
+
+
+def _leave() -> None:
+    """End the process at once, its outputs being whole.
+
+    While Python shuts down, a thread of Arrow that is still awake aborts it now and then (apache/arrow#34314); a job
+    that has done its work must not fail by that.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
