@@ -1,6 +1,25 @@
 # Labels of every photo: administrative areas, climate, weather, elevation, population, driving side, month.
 RASTERS = ["climate", "temperature", "precipitation", "elevation", "population"]
 DRIVING_SIDE = CONFIG["labels"]["driving_side"]
+BOUNDARIES = f"results/boundaries/{CONFIG['labels']['boundaries']['source']}"
+LABEL_INPUTS = {name: ancient(raw_files(CONFIG["labels"][name]["source"])) for name in RASTERS} | {
+    "photos": "results/photos/{dataset}/photos.parquet",
+    "grid": f"{BOUNDARIES}/grid",
+    "manifests": raw_manifests(*(CONFIG["labels"][name]["source"] for name in RASTERS)),
+}
+
+
+def label_tiles(wildcards):
+    """What other jobs look up of a data set; nothing where one job does it all."""
+    tiles = CONFIG["labels"]["tiles"]
+    folder = f"results/labels/{wildcards.dataset}/tiles"
+    return [f"{folder}/{number}-of-{tiles}.parquet" for number in range(tiles)] if tiles > 1 else []
+
+
+def label_mb(wildcards, input):
+    """Memory that grows with the photos: some columns of all of them, beside two workers with their rasters' cache."""
+    photos = Path(input.photos)
+    return 6000 + (photos.stat().st_size * 20 // 1_000_000 if photos.exists() else 0)
 
 
 rule prepare_boundaries:
@@ -9,6 +28,7 @@ rule prepare_boundaries:
         manifests=lambda wildcards: raw_manifests(f"{wildcards.dataset}/{wildcards.version}"),
     output:
         areas="results/boundaries/{dataset}/{version}/areas.parquet",
+        grid=directory("results/boundaries/{dataset}/{version}/grid"),
     log:
         "results/logs/prepare_boundaries/{dataset}/{version}.log",
     benchmark:
@@ -27,13 +47,36 @@ rule prepare_boundaries:
         "../workflow/scripts/prepare_boundaries.py"
 
 
+rule label_tile:
+    input:
+        **LABEL_INPUTS,
+    output:
+        measured=temp("results/labels/{dataset}/tiles/{tile}-of-{tiles}.parquet"),
+    log:
+        "results/logs/label_tile/{dataset}/{tile}-of-{tiles}.log",
+    benchmark:
+        "results/benchmarks/label_tile/{dataset}/{tile}-of-{tiles}.tsv"
+    conda:
+        "../envs/geo.yaml"
+    threads: 2
+    resources:
+        mem_mb=label_mb,
+        runtime=240,
+    params:
+        settings=settings("label_tile", "labels"),
+    message:
+        "Look up tile {wildcards.tile} of {wildcards.tiles} of {wildcards.dataset}"
+    script:
+        "../workflow/scripts/label_tile.py"
+
+
 rule label_photos:
     input:
-        **{name: ancient(raw_files(CONFIG["labels"][name]["source"])) for name in RASTERS},
-        photos="results/photos/{dataset}/photos.parquet",
-        areas=areas_file(),
+        **LABEL_INPUTS,
+        tiles=label_tiles,
+        areas=f"{BOUNDARIES}/areas.parquet",
         driving_side=ancient(raw_files(DRIVING_SIDE)),
-        manifests=raw_manifests(DRIVING_SIDE, *(CONFIG["labels"][name]["source"] for name in RASTERS)),
+        sides_manifests=raw_manifests(DRIVING_SIDE),
     output:
         labels="results/labels/{dataset}/labels.parquet",
         agreement="results/labels/{dataset}/agreement.csv",
@@ -45,7 +88,7 @@ rule label_photos:
         "../envs/geo.yaml"
     threads: 2
     resources:
-        mem_mb=size_mb(4000, 2),
+        mem_mb=label_mb,
         runtime=240,
     params:
         settings=settings("label_photos", "labels"),

@@ -44,7 +44,7 @@ SOURCE_KEYS = {
     "exif_folder": ("images",),
 }
 # Sizes of a job, not of its result: they never make a rule run again.
-LAUNCH_KEYS = ("nodes", "processes_per_node", "gpus_per_node", "checkpoint_minutes")
+LAUNCH_KEYS = ("nodes", "processes_per_node", "gpus_per_node", "checkpoint_minutes", "tiles")
 # How raw files come here, not what is in them.
 DELIVERY_KEYS = ("mirror", "link_mirror", "sources_lock", "accept_licences")
 

@@ -43,6 +43,14 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     "ledger": _schema({"photo_id": _text}, {"author": _text, "licence": _text, "source_url": _text}),
     "leaks": _schema({"photo_id": _text, "reason": _text, "benchmark": _text, "benchmark_photo_id": _text}),
+    "measured": _schema(
+        {"latitude": _real, "longitude": _real},
+        {"area_number": _whole, "admin_distance_km": _single, "climate": pa.int8(), "climate_distance_km": _single,
+         "temperature_c": _single, "temperature_range_c": _single, "temperature_distance_km": _single,
+         "precipitation_mm": _single, "precipitation_range_mm": _single, "precipitation_distance_km": _single,
+         "elevation_m": _single, "elevation_distance_km": _single,
+         "population_per_km2": _single, "population_distance_km": _single},
+    ),
     "labels": _schema(
         {"photo_id": _text},
         {"country": _text, "country_name": _text, "region_id": _text, "region": _text, "area_id": _text, "area": _text,
@@ -71,6 +79,8 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
 }  # fmt: skip
 
+PIECE = 500_000  # rows that are made and written at once, where tables are large
+
 _RANGES = {"latitude": (-90.0, 90.0), "longitude": (-180.0, 180.0), "climate": (1, 30), "month": (1, 12)}
 _UNIQUE = {"photos": ["photo_id"], "labels": ["photo_id"], "splits": ["photo_id"], "assignments": ["photo_id"],
            "captions": ["photo_id"], "predictions": ["photo_id", "rank"], "index": ["photo_id", "view"],
@@ -87,9 +97,15 @@ def write(path: str | Path, frame: pd.DataFrame, schema: str) -> None:
 
 
 @contextmanager
-def writer(path: str | Path, schema: str) -> Iterator["Writer"]:
-    """A table written piece by piece, seen when it is whole. Keys are compared within a piece."""
-    with atomic_path(path) as partial, pq.ParquetWriter(partial, SCHEMAS[schema], compression="zstd") as file:
+def writer(path: str | Path, schema: str, notes: dict[bytes, bytes] | None = None) -> Iterator["Writer"]:
+    """A table written piece by piece, seen when it is whole. Keys are compared within a piece.
+
+    `notes` go into the file's metadata, where `metadata` finds them.
+    """
+    with (
+        atomic_path(path) as partial,
+        pq.ParquetWriter(partial, SCHEMAS[schema].with_metadata(notes), compression="zstd") as file,
+    ):
         yield Writer(path, schema, file)
 
 
@@ -99,10 +115,11 @@ class Writer:
     def __init__(self, path: str | Path, schema: str, file: pq.ParquetWriter) -> None:
         self.path, self.schema, self.file, self.rows = path, schema, file, 0
 
-    def add(self, frame: pd.DataFrame) -> None:
+    def add(self, frame: pd.DataFrame | pa.Table) -> None:
         """Check and append `frame`. Raises HomingError as `write` does."""
         wanted = SCHEMAS[self.schema]
-        unknown = [name for name in frame.columns if name not in wanted.names]
+        names = frame.column_names if isinstance(frame, pa.Table) else frame.columns
+        unknown = [name for name in names if name not in wanted.names]
         if unknown:
             raise HomingError(
                 f"{self.path}: column {unknown[0]!r} is not part of a {self.schema} table ({', '.join(wanted.names)})"
@@ -114,10 +131,13 @@ class Writer:
         self.rows += len(frame)
 
 
-def _column(path: str | Path, frame: pd.DataFrame, field: pa.Field) -> pa.Array:
-    if field.name not in frame.columns:
+def _column(path: str | Path, frame: pd.DataFrame | pa.Table, field: pa.Field) -> pa.Array | pa.ChunkedArray:
+    names = frame.column_names if isinstance(frame, pa.Table) else frame.columns
+    if field.name not in names:
         return pa.nulls(len(frame), field.type)
     try:
+        if isinstance(frame, pa.Table):
+            return frame[field.name].cast(field.type)
         return pa.Array.from_pandas(frame[field.name], type=field.type)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise HomingError(f"{path}: column {field.name!r} must hold {field.type}: {error}") from None
@@ -125,17 +145,34 @@ def _column(path: str | Path, frame: pd.DataFrame, field: pa.Field) -> pa.Array:
 
 def read(path: str | Path, schema: str, columns: list[str] | None = None) -> pd.DataFrame:
     """The table at `path`, checked against `schema`; only `columns` when given. Raises HomingError."""
+    return read_arrow(path, schema, columns).to_pandas()
+
+
+def read_arrow(path: str | Path, schema: str, columns: list[str] | None = None) -> pa.Table:
+    """The same as Arrow keeps it."""
     wanted = SCHEMAS[schema]
-    try:
+    with _readable(path, schema):
         table = pq.read_table(path, columns=columns)
+    absent = [name for name in columns or wanted.names if name not in table.column_names]
+    if absent:
+        raise HomingError(f"{path}: no column {absent[0]!r}; a {schema} table has {', '.join(wanted.names)}")
+    return table
+
+
+def metadata(path: str | Path, schema: str) -> dict[bytes, bytes]:
+    """The notes that were written with a table. Raises HomingError."""
+    with _readable(path, schema):
+        return pq.read_schema(path).metadata or {}
+
+
+@contextmanager
+def _readable(path: str | Path, schema: str) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError:
         raise HomingError(f"{path}: no such {schema} table") from None
     except (pa.ArrowInvalid, OSError) as error:
         raise HomingError(f"{path}: not a readable Parquet file, remove it and make it again ({error})") from None
-    absent = [name for name in columns or wanted.names if name not in table.column_names]
-    if absent:
-        raise HomingError(f"{path}: no column {absent[0]!r}; a {schema} table has {', '.join(wanted.names)}")
-    return table.to_pandas()
 
 
 def check(path: str | Path, table: pa.Table, schema: str) -> None:

@@ -14,9 +14,10 @@ from rasterio.warp import Resampling, calculate_default_transform, reproject
 from homing import tables
 from homing.errors import HomingError
 from homing.labels.agreement import compare, read_country_codes
-from homing.labels.areas import AreaIndex
+from homing.labels.areas import locate
 from homing.labels.boundaries import disputed_countries, read_areas
-from homing.labels.label import label_photos, read_driving_sides, sample_raster
+from homing.labels.grid import Grid
+from homing.labels.label import raster_lookup, read_driving_sides
 from homing.labels.rasters import Rules, sample
 from homing.sphere import haversine_km, pixel_area_km2
 
@@ -135,18 +136,18 @@ def squares(rows) -> gpd.GeoDataFrame:
 
 
 def test_inside_on_the_border_and_off_the_coast():
-    index = AreaIndex(squares([("b", 0, 0, 10, 10), ("a", 10, 0, 20, 10)]))
+    areas = squares([("a", 10, 0, 20, 10), ("b", 0, 0, 10, 10)])
     latitude, longitude = np.array([5.0, 5.0, 5.0, 5.0, 5.0]), np.array([5.0, 15.0, 10.0, -0.5, -3.0])
-    row, distance = index.locate(latitude, longitude, nearest_km=100)
-    assert [index.areas["area_id"].iloc[one] if one >= 0 else None for one in row] == ["b", "a", "a", "b", None]
+    row, distance = locate(Grid.of(areas.geometry.to_numpy()), latitude, longitude, nearest_km=100)
+    assert [areas["area_id"].iloc[one] if one >= 0 else None for one in row] == ["b", "a", "a", "b", None]
     assert distance[:3].tolist() == [0, 0, 0] and np.isnan(distance[4])
     assert distance[3] == pytest.approx(haversine_km(5, -0.5, 5, 0), rel=1e-3)
 
 
 def test_nearest_area_across_the_antimeridian():
-    index = AreaIndex(squares([("east", 170, 0, 179, 10), ("west", -179.9, 0, -170, 10)]))
-    row, distance = index.locate(np.array([5.0]), np.array([179.7]), nearest_km=100)
-    assert index.areas["area_id"].iloc[row[0]] == "west"
+    areas = squares([("east", 170, 0, 179, 10), ("west", -179.9, 0, -170, 10)])
+    row, distance = locate(Grid.of(areas.geometry.to_numpy()), np.array([5.0]), np.array([179.7]), nearest_km=100)
+    assert areas["area_id"].iloc[row[0]] == "west"
     assert distance[0] == pytest.approx(haversine_km(5, 179.7, 5, -179.9), rel=1e-3)
 
 
@@ -157,7 +158,7 @@ def test_nearest_area_by_brute_force():
     ]
     areas = squares(rows)
     latitude, longitude = rng.uniform(-62, 62, 300), rng.uniform(-62, 62, 300)
-    row, distance = AreaIndex(areas).locate(latitude, longitude, nearest_km=250)
+    row, distance = locate(Grid.of(areas.geometry.to_numpy()), latitude, longitude, nearest_km=250)
     borders = [shapely.get_coordinates(shapely.segmentize(shape.boundary, 0.005)) for shape in areas.geometry]
     for point in range(300):
         inside = areas.geometry.intersects(shapely.Point(longitude[point], latitude[point])).to_numpy()
@@ -220,9 +221,9 @@ def test_the_stated_spot_values(sample_data):
     """shared/data/README.md: what the real rasters hold at known places."""
     rasters = sample_data / "rasters"
     cases = [
-        ("koppen_geiger_0p1.tif", {"zero_is_nodata": True, "nearest_km": 50}, (1.3521, 103.8198), 1),  # Singapore Af
-        ("koppen_geiger_0p1.tif", {"zero_is_nodata": True}, (55.7558, 37.6173), 26),  # Moscow Dfb
-        ("koppen_geiger_0p1.tif", {"zero_is_nodata": True}, (30.0444, 31.2357), 4),  # Cairo BWh
+        ("koppen_geiger_0p1.tif", {"minimum": 1, "nearest_km": 50}, (1.3521, 103.8198), 1),  # Singapore Af
+        ("koppen_geiger_0p1.tif", {"minimum": 1}, (55.7558, 37.6173), 26),  # Moscow Dfb
+        ("koppen_geiger_0p1.tif", {"minimum": 1}, (30.0444, 31.2357), 4),  # Cairo BWh
         ("gpw_v4_population_density_rev11_2020_15_min.tif", {}, (35.6895, 139.6917), 13_267),  # Tokyo
         ("wc2.1_10m_bio_1.tif", {}, (62.0355, 129.6755), -9.6),  # Yakutsk
         ("wc2.1_10m_prec_01.tif", {}, (-3.119, -60.0217), 284),  # Manaus
@@ -233,63 +234,38 @@ def test_the_stated_spot_values(sample_data):
         assert found[0] == pytest.approx(expected, abs=0.5 if abs(expected) > 30 else 0.06), file
 
 
-def test_labels_do_not_depend_on_partitions_or_workers(tmp_path, package, world):
-    rng = np.random.default_rng(5)
-    count = 60
-    photos = pd.DataFrame(
-        {"photo_id": [f"p{n:03d}" for n in range(count)], "latitude": rng.uniform(-1, 5, count),
-         "longitude": rng.uniform(-1, 25, count), "views": 1,
-         "captured_at": pd.to_datetime(["2020-05-06", None] * (count // 2)).astype("datetime64[ms]")}
-    )  # fmt: skip
-    tables.write(tmp_path / "photos.parquet", photos, "photos")
-    read_areas([package]).to_parquet(tmp_path / "areas.parquet")
-    (tmp_path / "sides.csv").write_text("iso_a2,iso_a3,side\nNA,AAA,left\nBB,BBB,right\n")
-    raster = {"source": "x/y", "nearest_km": 500}
-    names = ("climate", "temperature", "precipitation", "elevation", "population")
-    results = []
-    for rows, workers in ((1000, 1), (7, 1), (25, 2)):
-        settings = {"boundaries": {"nearest_km": 100}, "partition_rows": rows} | dict.fromkeys(names, raster)
-        output = tmp_path / f"labels-{rows}.parquet"
-        label_photos(tmp_path / "photos.parquet", tmp_path / "areas.parquet", {name: [world[0]] for name in names},
-                     tmp_path / "sides.csv", settings, output, tmp_path / "agreement.csv", workers, 4000)  # fmt: skip
-        results.append(tables.read(output, "labels"))
-    pd.testing.assert_frame_equal(results[0], results[1])
-    pd.testing.assert_frame_equal(results[0], results[2])
-    labels = results[0]
-    assert labels["photo_id"].tolist() == photos["photo_id"].tolist()
-    assert (labels["month"].dropna() == 5).all() and labels["month"].isna().sum() == count // 2
-    known = labels.dropna(subset=["country"])
-    assert set(known.loc[known["country"] == "AAA", "drives_on_left"]) == {True}
-    assert known.loc[known["country"] == "CCC", "drives_on_left"].isna().all()
-
-
 @pytest.mark.parametrize(("name", "value"), [("temperature", 2931), ("temperature", 293.1), ("precipitation", -5)])
 def test_a_raster_in_another_unit_is_refused(tmp_path, name, value):
     """Kelvin, and tenths of them, where the file's scale and offset were lost."""
     path = write_raster(tmp_path / "k.tif", np.full((90, 180), value, np.float32), from_origin(-180, 90, 2, 2))
     with pytest.raises(HomingError, match=rf"k.tif: {name} of .* is not in .* Choose another source"):
-        sample_raster(name, [path], {}, np.array([10.0]), np.array([20.0]))
+        raster_lookup(name, [path], {})(np.array([10.0]), np.array([20.0]))
 
 
 def test_stored_scale_and_offset_are_applied(tmp_path):
     path = write_raster(tmp_path / "k.tif", np.full((90, 180), 2931, np.int16), from_origin(-180, 90, 2, 2))
     with rasterio.open(path, "r+") as dataset:
         dataset.scales, dataset.offsets = (0.1,), (-273.15,)
-    found = sample_raster("temperature", [path], {}, np.array([10.0]), np.array([20.0]))
+    found = raster_lookup("temperature", [path], {})(np.array([10.0]), np.array([20.0]))
     assert found["temperature_c"][0] == pytest.approx(19.95)
 
 
-def test_what_the_collection_says_is_counted_beside_ours(caplog):
+def test_what_the_collection_says_is_counted_beside_ours(tmp_path, caplog):
     photos = pd.DataFrame(
-        {"given_country": ["fr", "NA", "DE", None], "given_climate": pd.array([15, 15, 15, None], "Int8"),
+        {"photo_id": list("abcd"), "latitude": 0.0, "longitude": 0.0, "views": 1,
+         "given_country": ["fr", "NA", "DE", None], "given_climate": pd.array([15, 15, 15, None], "Int8"),
          "given_drives_on_left": [True, None, False, None]}
     )  # fmt: skip
     labels = pd.DataFrame(
-        {"country": ["FRA", "NAM", "FRA", "FRA"], "climate": pd.array([15, 16, None, 15], "Int8"),
-         "drives_on_left": [False, True, False, False]}
+        {"photo_id": list("abcd"), "country": ["FRA", "NAM", "FRA", "FRA"],
+         "climate": pd.array([15, 16, None, 15], "Int8"), "drives_on_left": [False, True, False, False]}
     )  # fmt: skip
+    tables.write(tmp_path / "photos.parquet", photos, "photos")
+    tables.write(tmp_path / "labels.parquet", labels, "labels")
     with caplog.at_level("INFO"):
-        found = compare(photos, labels, {"FR": "FRA", "NA": "NAM", "DE": "DEU"})
+        found = compare(
+            tmp_path / "photos.parquet", tmp_path / "labels.parquet", {"FR": "FRA", "NA": "NAM", "DE": "DEU"}
+        )
     rows = [tuple(row) for row in found.itertuples(index=False)]
     assert [row for row in rows if row[0] == "country"] == [
         ("country", "DEU", "FRA", 1), ("country", "FRA", "FRA", 1), ("country", "NAM", "NAM", 1)]  # fmt: skip

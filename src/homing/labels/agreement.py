@@ -5,6 +5,9 @@ import logging
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+
+from homing import tables
 
 log = logging.getLogger(__name__)
 
@@ -16,25 +19,30 @@ PAIRS = {  # column of the photo table -> column of the labels
 }
 
 
-def compare(photos: pd.DataFrame, labels: pd.DataFrame, country_codes: dict[str, str]) -> pd.DataFrame:
+def compare(photos: str | Path, labels: str | Path, country_codes: dict[str, str]) -> pd.DataFrame:
     """How many photos have each pair of values, columns `COLUMNS`, the most frequent first; empty if nothing is given.
 
-    photos and labels: aligned rows. Country codes of two letters are translated by `country_codes` before they are
-    compared. A photo counts for a label where both the collection and we say something.
+    photos and labels: tables of the same photos. Country codes of two letters are translated by `country_codes` before
+    they are compared. A photo counts for a label where both the collection and we say something.
     """
-    parts = []
+    parts = [pd.DataFrame(columns=COLUMNS)]
     for given_name, name in PAIRS.items():
-        given, ours = photos[given_name], labels[name]
+        given = tables.read_arrow(photos, "photos", [given_name])[given_name]
+        if given.null_count == len(given):
+            continue
+        ours = tables.read_arrow(labels, "labels", [name])[name]
+        both = pa.table({"given": given, "ours": ours}).drop_null()
+        pairs = both.group_by(["given", "ours"]).aggregate([([], "count_all")])
+        counted = pairs.rename_columns(["given", "ours", "photos"]).to_pandas().astype({"given": str, "ours": str})
         if name == "country":
-            given = given.str.upper().map(lambda code: country_codes.get(code, code), na_action="ignore")
-        both = (given.notna() & ours.notna()).to_numpy()
-        pairs = pd.DataFrame({"given": given[both].astype(str).to_numpy(), "ours": ours[both].astype(str).to_numpy()})
-        counted = pairs.value_counts(["given", "ours"]).rename("photos").reset_index()
+            codes = counted["given"].str.upper()
+            counted["given"] = codes.map(lambda code: country_codes.get(code, code))
+            counted = counted.groupby(["given", "ours"], as_index=False)["photos"].sum()
         counted.insert(0, "label", name)
         parts.append(counted.sort_values(["photos", "given", "ours"], ascending=[False, True, True]))
-        if both.any():
-            same = counted["photos"][counted["given"] == counted["ours"]].sum()
-            log.info("%s: %.2f %% of %d photos agree with the collection", name, 100 * same / both.sum(), both.sum())
+        total, same = counted["photos"].sum(), counted["photos"][counted["given"] == counted["ours"]].sum()
+        if total:
+            log.info("%s: %.2f %% of %d photos agree with the collection", name, 100 * same / total, total)
     return pd.concat(parts, ignore_index=True)[COLUMNS]
 
 

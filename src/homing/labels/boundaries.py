@@ -15,11 +15,11 @@ from homing.labels.editions import read_levels
 log = logging.getLogger(__name__)
 
 DISPUTED = Path(__file__).resolve().parents[3] / "resources" / "disputed_areas.csv"
-COLUMNS = ["area_id", "area", "region_id", "region", "country", "country_name", "geometry"]
+NAMES = ["area_id", "area", "region_id", "region", "country", "country_name"]
 
 
 def read_areas(files: Sequence[Path]) -> gpd.GeoDataFrame:
-    """The areas of an edition (see `editions`) with the columns of `COLUMNS`; geometries valid, EPSG:4326.
+    """The areas of an edition (see `editions`) with the columns of `NAMES`; geometries valid, EPSG:4326.
 
     A country with second-level areas is made of them, else of its first-level areas, else it is one area.
     Raises HomingError when no edition is recognised, or a layer or column it needs is missing.
@@ -34,7 +34,7 @@ def read_areas(files: Sequence[Path]) -> gpd.GeoDataFrame:
     areas = pd.concat(parts, ignore_index=True)
     areas["country"] = areas["country"].replace(disputed_countries())
     areas = _with_unique_ids(areas).sort_values("area_id", ignore_index=True)
-    return _repaired(areas, Path(files[0]))[COLUMNS]
+    return _repaired(areas, Path(files[0]))[[*NAMES, "geometry"]]
 
 
 def disputed_countries() -> dict[str, str]:

@@ -24,7 +24,7 @@ from homing.photos.spill import Spill, by_hash
 
 log = logging.getLogger(__name__)
 
-BUCKET_BYTES = 128e6  # of a table, which grows some ten times in memory
+BUCKET_BYTES = 64e6  # of a table, which grows some ten times in memory
 LISTED = 65_536
 ROW_GROUP = 16_384
 PLACES = ("container", "name", "position", "bytes", "deflated")
@@ -69,7 +69,7 @@ def list_candidates(
             for frame in placed:
                 for start in range(0, len(frame), ROW_GROUP):
                     table.add(frame.iloc[start : start + ROW_GROUP])
-        log.info("%d rows: %d candidates, %d rejected", good + rejects.kinds.total(), table.rows, out.rows)
+        log.info("%d rows: %d candidates, %d rejected", table.rows + out.rows, table.rows, out.rows)
 
 
 def check_places(rows: pd.DataFrame, check: Mapping[str, list[float]]) -> None:
@@ -102,12 +102,14 @@ def first_of_equal(rows: pd.DataFrame, rejects: Rejects) -> pd.DataFrame:
 
 
 def reject(rows: pd.DataFrame, reason: Any, rejects: Rejects) -> None:
-    """Reject typed rows, each once whatever the number of its views."""
-    lines = []
-    for row in rows.drop_duplicates("row").itertuples():
-        content = {"photo_id": row.photo_id, "latitude": row.latitude, "longitude": row.longitude, "image": row.key}
-        lines.append((row.row, reason(row), row.photo_id, json.dumps(content, ensure_ascii=False)))
-    rejects.add(pd.DataFrame(lines, columns=tables.SCHEMAS["rejected"].names))
+    """Reject typed rows, each once whatever the number of its views; a few at a time, for it may be nearly all."""
+    once = rows.drop_duplicates("row")
+    for start in range(0, len(once), LISTED):
+        lines = []
+        for row in once.iloc[start : start + LISTED].itertuples():
+            content = {"photo_id": row.photo_id, "latitude": row.latitude, "longitude": row.longitude, "image": row.key}
+            lines.append((row.row, reason(row), row.photo_id, json.dumps(content, ensure_ascii=False)))
+        rejects.add(pd.DataFrame(lines, columns=tables.SCHEMAS["rejected"].names))
 
 
 def unplaced(frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
