@@ -156,6 +156,10 @@ def read_arrow(path: str | Path, schema: str, columns: list[str] | None = None) 
     absent = [name for name in columns or wanted.names if name not in table.column_names]
     if absent:
         raise HomingError(f"{path}: no column {absent[0]!r}; a {schema} table has {', '.join(wanted.names)}")
+    for name in table.column_names:
+        if name in wanted.names and table.schema.field(name).type != wanted.field(name).type:
+            found = table.schema.field(name).type
+            raise HomingError(f"{path}: column {name!r} must hold {wanted.field(name).type}, not {found}; convert it")
     return table
 
 

@@ -92,7 +92,8 @@ def _nearest_in_cell(px, py, best, owner, west, east, south, north, first, last,
 def _distance_km(px, py, start, end, west, east, south, north):
     """Distance on the sphere to the part of an edge that lies in a cell; infinite where none does.
 
-    The nearest place is found in a plane scaled for the latitude half-way to it, which for so short a piece is it.
+    Along so short a piece the squared distance is nearly a parabola: its lowest place is taken, and once more from
+    three places close to it.
     """
     ax, ay = start[0], start[1]
     dx, dy = end[0] - ax, end[1] - ay
@@ -106,21 +107,33 @@ def _distance_km(px, py, start, end, west, east, south, north):
         low, high = max(low, min(one, two)), min(high, max(one, two))
     if low > high:
         return np.inf
-    along = 0.5 * (low + high)
-    for _ in range(3):
-        shrink = np.cos(np.radians(0.5 * (py + ay + along * dy))) ** 2
-        length = dx * dx * shrink + dy * dy
-        if length > 0:
-            along = min(max(((px - ax) * dx * shrink + (py - ay) * dy) / length, low), high)
+    along, step = 0.5 * (low + high), 0.5 * (high - low)
+    shrink = np.cos(np.radians(py))
+    for _ in range(2):
+        before = _chord(py, px, ay + (along - step) * dy, ax + (along - step) * dx, shrink)
+        here = _chord(py, px, ay + along * dy, ax + along * dx, shrink)
+        after = _chord(py, px, ay + (along + step) * dy, ax + (along + step) * dx, shrink)
+        bend = before - 2 * here + after
+        if bend > 0:
+            along += 0.5 * step * (before - after) / bend
+        elif before != after:
+            along += step if after < before else -step
+        along = min(max(along, low), high)
+        step *= 0.125
     return haversine(py, px, ay + along * dy, ax + along * dx)
 
 
 @compiled
 def haversine(first_latitude, first_longitude, latitude, longitude):
     """Great-circle distance in km between two places in degrees; `sphere.haversine_km` for compiled code."""
-    up, across = np.radians(latitude - first_latitude), np.radians(longitude - first_longitude)
-    chord = (
-        np.sin(up / 2) ** 2
-        + np.cos(np.radians(first_latitude)) * np.cos(np.radians(latitude)) * np.sin(across / 2) ** 2
-    )
+    shrink = np.cos(np.radians(first_latitude))
+    chord = _chord(first_latitude, first_longitude, latitude, longitude, shrink)
     return 2 * EARTH_RADIUS_KM * np.arcsin(min(1.0, np.sqrt(chord)))
+
+
+@compiled
+def _chord(first_latitude, first_longitude, latitude, longitude, shrink):
+    """Square of half the chord; `shrink`: cosine of the first latitude."""
+    up = np.sin(np.radians(latitude - first_latitude) / 2)
+    across = np.sin(np.radians(longitude - first_longitude) / 2)
+    return up * up + shrink * np.cos(np.radians(latitude)) * across * across

@@ -1,6 +1,7 @@
 """What was looked up before is not looked up again: a table of coordinates and answers, with what each depended on."""
 
 import hashlib
+import inspect
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -80,12 +81,8 @@ def as_arrow(values: np.ndarray) -> pa.Array:
 
 def identity_of(lookup: Lookup) -> str:
     """Digest of all that the answers of a look-up depend on: its data, its settings, its code."""
-    content = json.dumps([lookup.identity(), fingerprint(Path(__file__).with_name("measure.py")), _code(lookup)])
+    content = json.dumps([lookup.identity(), fingerprint(inspect.getfile(type(lookup)))])
     return hashlib.sha256(content.encode()).hexdigest()
-
-
-def _code(lookup: Lookup) -> str:
-    return fingerprint(Path(__file__).parents[2] / (type(lookup).__module__.replace(".", "/") + ".py"))
 
 
 class _Known:

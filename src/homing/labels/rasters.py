@@ -27,10 +27,11 @@ class Label:
     unit: str
     least: float = -np.inf
     most: float = np.inf
+    whole: bool = False
 
 
 LABELS = {
-    "climate": Label(("climate",), "Koppen-Geiger classes"),
+    "climate": Label(("climate",), "Koppen-Geiger classes", 1, 30, whole=True),
     "temperature": Label(("temperature_c", "temperature_range_c"), "degrees Celsius", -80, 60),
     "precipitation": Label(("precipitation_mm", "precipitation_range_mm"), "mm a month", 0, 10_000),
     "elevation": Label(("elevation_m",), "metres", -12_000, 9_000),
@@ -97,7 +98,7 @@ class RasterLookup:
 
     def _check_unit(self, layer: str, values: np.ndarray) -> None:
         label = LABELS[self.name]
-        wrong = values[(values < label.least) | (values > label.most)]
+        wrong = values[(values < label.least) | (values > label.most) | (label.whole & (values % 1 > 0))]
         if wrong.size:
             raise HomingError(
                 f"{Path(layer).name}: {self.name} of {wrong[0]:g} is not in {label.unit} ({label.least:g} to "
@@ -152,8 +153,7 @@ class _Raster:
             self._check_degrees()
         else:
             self.projection = pyproj.Transformer.from_crs("EPSG:4326", dataset.crs.to_wkt(), always_xy=True)
-        self.edges, self.west, self.step = self._parallels()
-        self.middles = 0.5 * (self.edges[:-1] + self.edges[1:])
+        self.edges, self.middles, self.west, self.step = self._parallels()
 
     def _check_degrees(self) -> None:
         left, bottom, right, top = self.dataset.bounds
@@ -163,14 +163,15 @@ class _Raster:
                 f"{right:g}, {top:g}; assign its true coordinate reference system (gdal_edit.py -a_srs)"
             )
 
-    def _parallels(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Latitudes of the rows' edges (height + 1,); longitude of each row's western end and of a pixel's width."""
+    def _parallels(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Latitudes of the rows' edges (height + 1,) and centres; each row's western end and a pixel's width in it."""
         y = self.affine.f + self.affine.e * np.arange(self.height + 1)
+        centres = 0.5 * (y[:-1] + y[1:])
         if self.geographic:
-            return np.clip(y, -90, 90), np.full(self.height, self.affine.c), np.full(self.height, self.affine.a)
+            west, step = np.full(self.height, self.affine.c), np.full(self.height, self.affine.a)
+            return np.clip(y, -90, 90), centres, west, step
         middle = self.affine.c + self.affine.a * self.width / 2
         reach = self.affine.a * self.width / 64
-        centres = 0.5 * (y[:-1] + y[1:])
 
         def back(x: float, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             longitude, latitude = self.projection.transform(np.full(len(y), x), y, direction="INVERSE")
@@ -187,7 +188,7 @@ class _Raster:
                 f"{self.path}: its rows are not parallels ({self.dataset.crs}); warp it to EPSG:4326 "
                 "(gdalwarp -t_srs EPSG:4326)"
             )
-        return back(middle, y)[1], here - step * self.width / 2, step
+        return back(middle, y)[1], level, here - step * self.width / 2, step
 
     def sample(self, latitude: np.ndarray, longitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Points are grouped by the block that holds them, so that each block of the file is decoded once."""
@@ -274,6 +275,9 @@ class _Raster:
                 continue
             rows = np.arange(window.row_off, window.row_off + window.height)
             pixels = self.converted(self.dataset.read(1, window=window), rows[:, None])
+            if not self.geographic:  # the corners of a projection are not on the globe
+                columns = np.arange(window.col_off, window.col_off + window.width) + 0.5
+                pixels[np.abs(self.west[rows, None] + columns * self.step[rows, None]) > 180] = np.nan
             nearest_valid(
                 latitude, longitude + turn, value, away, pixels, window.row_off, window.col_off,
                 self.middles, self.west, self.step,
