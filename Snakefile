@@ -52,5 +52,5 @@ localrules:
 rule all:
     default_target: True
     input:
-        expand("results/runs/{run}/report.html", run=RUNS),
+        rules.report.input,
         expand("results/runs/{run}/model", run=RUNS),

@@ -42,7 +42,7 @@ def main() -> None:
         photos = write_photos(folder / "photos.parquet", count, places)
         areas = build_areas(places, 50_000 if full else 3_000, 500)
         areas.to_parquet(folder / "areas.parquet")
-        write_rasters(folder, photos)
+        write_rasters(folder, photos, 120 if full else 12)
         figures = {"photos": count, "areas": len(areas)}
         figures |= of_areas(folder, areas, photos)
         figures |= of_rasters(folder, photos)

@@ -29,6 +29,34 @@ rule package_model:
         "../workflow/scripts/package_model.py"
 
 
+rule report_labels:
+    input:
+        photos="results/photos/{dataset}/photos.parquet",
+        labels="results/labels/{dataset}/labels.parquet",
+        agreement="results/labels/{dataset}/agreement.csv",
+        areas=f"{BOUNDARIES}/areas.parquet",
+        grid=f"{BOUNDARIES}/grid",
+        driving_side=ancient(raw_files(DRIVING_SIDE)),
+    output:
+        report="results/labels/{dataset}/report.html",
+    log:
+        "results/logs/report_labels/{dataset}.log",
+    benchmark:
+        "results/benchmarks/report_labels/{dataset}.tsv"
+    conda:
+        "../envs/geo.yaml"
+    threads: 1
+    resources:
+        mem_mb=label_mb,
+        runtime=30,
+    params:
+        settings=settings("report_labels"),
+    message:
+        "Write the page of the labels of {wildcards.dataset}"
+    script:
+        "../workflow/scripts/report_labels.py"
+
+
 rule make_report:
     input:
         unpack(lambda wildcards: photo_files(run_dataset(wildcards))),
@@ -70,3 +98,4 @@ rule make_report:
 rule report:
     input:
         expand("results/runs/{run}/report.html", run=RUNS),
+        expand("results/labels/{dataset}/report.html", dataset=configuration.used_datasets(CONFIG)),

@@ -12,7 +12,7 @@ from rasterio.windows import Window
 
 from homing import tables
 
-HEIGHT, WIDTH, BLOCK = 21_600, 43_200, 512
+BLOCK = 512  # pixels
 REACH = 1  # blocks around those with photos that hold something
 RASTERS = {  # file -> type, nodata, lowest and highest value
     "climate.tif": ("uint8", 0, 1, 30),
@@ -122,11 +122,12 @@ def _borders(xs: np.ndarray, ys: np.ndarray, pieces: int) -> tuple[np.ndarray, n
     return east, north
 
 
-def write_rasters(folder: Path, photos: pd.DataFrame) -> None:
-    """Six rasters of 30 arc seconds, in tiles of 512, with sea in some blocks; those far from photos are all sea."""
-    down, across = -(-HEIGHT // BLOCK), -(-WIDTH // BLOCK)
-    row = ((90 - photos["latitude"].to_numpy()) * 120 // BLOCK).astype(int).clip(0, down - 1)
-    column = ((photos["longitude"].to_numpy() + 180) * 120 // BLOCK).astype(int).clip(0, across - 1)
+def write_rasters(folder: Path, photos: pd.DataFrame, per_degree: int) -> None:
+    """Six rasters in tiles of 512, with some sea in each; those far from photos are all sea."""
+    height, width = 180 * per_degree, 360 * per_degree
+    down, across = -(-height // BLOCK), -(-width // BLOCK)
+    row = ((90 - photos["latitude"].to_numpy()) * per_degree // BLOCK).astype(int).clip(0, down - 1)
+    column = ((photos["longitude"].to_numpy() + 180) * per_degree // BLOCK).astype(int).clip(0, across - 1)
     wanted = np.zeros((down, across), dtype=bool)
     for up in range(-REACH, REACH + 1):
         for left in range(-REACH, REACH + 1):
@@ -135,14 +136,18 @@ def write_rasters(folder: Path, photos: pd.DataFrame) -> None:
     pool = [_field(rng) for _ in range(24)]
     for name, (kind, nodata, low, high) in RASTERS.items():
         blocks = [_block(field, sea, kind, nodata, low, high, rng) for field, sea in pool]
-        profile = {"driver": "GTiff", "height": HEIGHT, "width": WIDTH, "count": 1, "dtype": kind, "nodata": nodata}
-        profile |= {"crs": "EPSG:4326", "transform": from_origin(-180, 90, 1 / 120, 1 / 120), "tiled": True}
+        profile = {"driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": kind, "nodata": nodata}
+        profile |= {
+            "crs": "EPSG:4326",
+            "transform": from_origin(-180, 90, 1 / per_degree, 1 / per_degree),
+            "tiled": True,
+        }
         profile |= {"blockxsize": BLOCK, "blockysize": BLOCK, "compress": "deflate", "zlevel": 6, "num_threads": 2}
         profile |= {"predictor": 3 if kind == "float32" else 2, "sparse_ok": True}
         with rasterio.open(folder / name, "w", **profile) as dataset:
             for top, left in zip(*np.nonzero(wanted), strict=True):
                 block = blocks[(7 * top + 13 * left) % len(blocks)]
-                tall, wide = min(BLOCK, HEIGHT - top * BLOCK), min(BLOCK, WIDTH - left * BLOCK)
+                tall, wide = min(BLOCK, height - top * BLOCK), min(BLOCK, width - left * BLOCK)
                 dataset.write(block[:tall, :wide], 1, window=Window(left * BLOCK, top * BLOCK, wide, tall))
 
 

@@ -21,13 +21,13 @@ REFINED = {"build_refine_index", "refine_predictions"} | SCORES
 FINETUNED = {"finetune_geolocator", "embed_photos", "predict_photos"} | REFINED
 PRETRAINED = {"pretrain_clip"} | FINETUNED
 CELLS = {"make_geocells"} | FINETUNED
-LABELLED = {"label_photos", "write_captions"} | PRETRAINED | CELLS
+LABELLED = {"label_photos", "report_labels", "write_captions"} | PRETRAINED | CELLS
 JOINED = {"import_photos", "assign_splits", "guess_baselines"} | LABELLED
 STORED = {"store_photos"} | JOINED
 IMPORTED = {"list_photos"} | STORED
 RETRIEVED = {"retrieve_file", "prepare_boundaries"} | IMPORTED
 REPORTED = {"make_report", "all"}
-DIRECTORIES = {"shards", "pretrained", "finetuned", "refine_index", "model"}
+DIRECTORIES = {"grid", "shards", "pretrained", "finetuned", "refine_index", "model"}
 GEOCELLS = "results/runs/demo/geocells/geocells.parquet"
 LOSSES, KOPPEN = "src/homing/model/losses.py", "results/raw/koppen/toy/koppen_geiger.tif"
 
@@ -124,7 +124,7 @@ CHANGES = {
     ),
     "a template of the report": (
         edited("src/homing/report/templates/style.css.j2", "16px", "17px"),
-        REPORTED | {"package_model"},
+        REPORTED | {"report_labels", "package_model"},
     ),
     "a comment in a script": (edited("workflow/scripts/make_geocells.py", "with job", "# why\nwith job"), set()),
     "a touched raw file": (touched(KOPPEN), set()),

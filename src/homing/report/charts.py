@@ -82,6 +82,42 @@ def validation_curve(history: Sequence[Mapping[str, Any]], name: str, label: str
     return _svg(draw)
 
 
+def histogram(values: np.ndarray, label: str, log: bool = False) -> str:
+    """How many photos have which value; of a logarithmic one, zeros stand at the left end."""
+
+    def draw(axes) -> None:
+        shown = np.maximum(values, 0.1) if log else values
+        ends = np.quantile(shown, [0, 1]) if log else np.quantile(shown, [0.001, 0.999])
+        if ends[0] == ends[1]:
+            ends = (ends[0] / 2, ends[1] * 2) if log else (ends[0] - 0.5, ends[1] + 0.5)
+        edges = np.geomspace(*ends, 49) if log else np.linspace(*ends, 49)
+        axes.hist(shown, edges, color=PALETTE[0])
+        axes.set(xlabel=label, ylabel="photos", xscale="log" if log else "linear")
+        axes.yaxis.set_major_formatter("{x:,.0f}")
+
+    return _svg(draw)
+
+
+def bars(counts: Sequence[tuple[str, int]], label: str, across: bool = False) -> str:
+    """A bar for each name, upright or across."""
+
+    def draw(axes) -> None:
+        names, values = zip(*counts, strict=True)
+        if across:
+            axes.barh(names, values, color=PALETTE[0])
+            axes.xaxis.set_major_formatter("{x:,.0f}")
+            axes.tick_params(axis="y", labelsize=7)
+            axes.grid(visible=False, axis="y")
+        else:
+            axes.bar(names, values, color=PALETTE[0])
+            axes.yaxis.set_major_formatter("{x:,.0f}")
+            axes.tick_params(axis="x", labelsize=7, rotation=90 if len(names) > 12 else 0)
+            axes.grid(visible=False, axis="x")
+        axes.set(**{"xlabel" if across else "ylabel": label})
+
+    return _svg(draw)
+
+
 def _svg(draw) -> str:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(5.6, 3.4), layout="constrained")

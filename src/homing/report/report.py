@@ -69,6 +69,7 @@ def render_report(inputs: Inputs) -> str:
         .get_template("report.html.j2")
         .render(
             run=inputs.summary["run"],
+            dataset=inputs.provenance["config"]["run_dataset"],
             summary=inputs.summary,
             test=inputs.metrics["test"],
             benchmarks={name: found for name, found in inputs.metrics.items() if name != "test"},
