@@ -3,15 +3,14 @@
 import logging
 import os
 import signal
-import threading
-import time
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
 import rasterio
 import shapely
@@ -21,6 +20,7 @@ from homing import tables
 from homing.errors import HomingError
 from homing.labels import known, measure
 from homing.labels.agreement import compare, read_country_codes
+from homing.labels.areas import AreaLookup
 from homing.labels.boundaries import NAMES, settled_codes
 from homing.labels.curve import curve_keys, curve_order, matches
 from homing.labels.grid import Grid
@@ -188,26 +188,50 @@ def test_a_damaged_memory_is_told_and_made_again(planet, tmp_path, caplog):
     assert "what was known is not used" in caplog.text and "50 known" not in caplog.text
 
 
+@dataclass(frozen=True)
+class Deadly:
+    """A look-up whose process dies the first time it has answered."""
+
+    lookup: AreaLookup
+    died: Path
+
+    name = AreaLookup.name
+    columns = AreaLookup.columns
+
+    def __call__(self, latitude, longitude):
+        found = self.lookup(latitude, longitude)
+        if len(latitude) < 2000 and not self.died.exists():
+            self.died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return found
+
+    def identity(self):
+        return self.lookup.identity()
+
+
 def test_a_killed_worker_loses_nothing(planet, tmp_path):
     photos = tmp_path / "photos.parquet"
-    photo_table(photos, 3 * CLUSTER_FROM)
+    photo_table(photos, CLUSTER_FROM + 1)
     expected = label(planet, photos, tmp_path / "calm").read_bytes()
-    killed: list[int] = []
+    *others, areas = lookups(planet)
+    deadly = [*others, Deadly(areas, tmp_path / "died")]
+    found = label(planet, photos, tmp_path / "killed", deadly, workers=2, rows=2001)
+    assert (tmp_path / "died").exists() and found.read_bytes() == expected
 
-    def kill() -> None:
-        """The first worker that has begun to look up."""
-        while not killed:
-            for child in psutil.Process().children(recursive=True):
-                if any(Path(file.path).name.endswith(".npy") for file in child.memory_maps() if file.path):
-                    os.kill(child.pid, signal.SIGKILL)
-                    killed.append(child.pid)
-                    return
-            time.sleep(0.005)
 
-    thread = threading.Thread(target=kill, daemon=True)
-    thread.start()
-    found = label(planet, photos, tmp_path / "killed", workers=2, rows=2000)
-    assert killed and found.read_bytes() == expected
+def test_a_script_without_a_guard_may_start_workers(planet, tmp_path):
+    """Snakemake's scripts have none; their workers must not run them again."""
+    photo_table(tmp_path / "photos.parquet", CLUSTER_FROM + 1)
+    (tmp_path / "script.py").write_text(
+        "import sys\nfrom pathlib import Path\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\nfrom test_labels import label\n"
+        f"with open({str(tmp_path / 'runs')!r}, 'a') as file:\n    file.write('once ')\n"
+        f"home = Path({str(tmp_path)!r})\n"
+        f"label(Path({str(planet)!r}), home / 'photos.parquet', home / 'out', workers=2)\n"
+    )
+    subprocess.run([sys.executable, tmp_path / "script.py"], check=True, timeout=120)
+    assert (tmp_path / "runs").read_text() == "once "
+    assert len(tables.read(tmp_path / "out/labels.parquet", "labels")) == CLUSTER_FROM + 1
 
 
 def test_photos_at_the_ends_of_the_globe(planet, tmp_path):

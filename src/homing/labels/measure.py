@@ -1,9 +1,12 @@
 """Look-ups at many points: in this process, or spread over the workers of a Dask cluster within the job."""
 
 import logging
+import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Protocol
 
 import numpy as np
@@ -79,6 +82,7 @@ def _run(tasks: Sequence[tuple], workers: int, folder: str) -> None:
     log.info("%d tasks on %d workers", len(tasks), workers)
     watch = {f"distributed.worker.memory.{level}": False for level in ("target", "spill", "pause", "terminate")}
     with (
+        _main_module_hidden(),
         dask.config.set(watch),
         LocalCluster(
             n_workers=min(workers, len(tasks)),
@@ -91,6 +95,17 @@ def _run(tasks: Sequence[tuple], workers: int, folder: str) -> None:
         Client(cluster) as client,
     ):
         client.gather([client.submit(look_up_slice, *task, pure=False) for task in tasks])
+
+
+@contextmanager
+def _main_module_hidden() -> Iterator[None]:
+    """New processes run the main module again, unless it stands under a guard. A rule's script does not."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def look_up_slice(lookup: Lookup, folder: str, start: int, stop: int) -> None:
