@@ -83,3 +83,12 @@ def test_a_killed_training_job_resumes_and_ends_with_the_same_weights(seen, chec
 def test_nothing_is_left_behind(seen):
     processes = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
     assert not [line for line in processes.splitlines() if line.startswith(("slurmctld", "slurmd", "munged"))]
+
+
+def test_labels_of_two_jobs_are_those_of_one(seen, checkout):
+    assert sum("rule_label_tile" in job["Comment"] for job in seen["jobs"]) == 2
+    labels = checkout / "results/labels/toy/labels.parquet"
+    of_two = labels.read_bytes()
+    (checkout / "results/checkpoints/labels/toy.parquet").unlink(missing_ok=True)
+    snakemake(checkout, "--configfile", TINY, "--forcerun", "label_photos", "--until", "label_photos")
+    assert labels.read_bytes() == of_two

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import dask.distributed
 import geopandas as gpd
 import numpy as np
 import pandas as pd
@@ -24,7 +25,7 @@ from homing.labels.areas import AreaLookup
 from homing.labels.boundaries import NAMES, settled_codes
 from homing.labels.curve import curve_keys, curve_order, matches
 from homing.labels.grid import Grid
-from homing.labels.label import label_photos, label_tile, lookups_of, read_driving_sides
+from homing.labels.label import label_photos, label_tile, lookups_of, raster_lookup, read_driving_sides
 from homing.labels.measure import CLUSTER_FROM
 from homing.labels.rasters import LABELS
 
@@ -217,6 +218,25 @@ def test_a_killed_worker_loses_nothing(planet, tmp_path):
     deadly = [*others, Deadly(areas, tmp_path / "died")]
     found = label(planet, photos, tmp_path / "killed", deadly, workers=2, rows=2001)
     assert (tmp_path / "died").exists() and found.read_bytes() == expected
+
+
+def test_workers_that_die_again_and_again_end_in_a_clear_error(planet, tmp_path):
+    photo_table(tmp_path / "photos.parquet", CLUSTER_FROM + 1)
+    deadly = [Deadly(lookups(planet)[-1], tmp_path / "died")]
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        pytest.raises(HomingError, match="killed again and again, .* give it more"),
+    ):
+        label(planet, tmp_path / "photos.parquet", tmp_path / "out", deadly, workers=2, rows=2001)
+
+
+def test_a_workers_error_is_the_jobs(planet, tmp_path):
+    photo_table(tmp_path / "photos.parquet", CLUSTER_FROM + 1)
+    (tmp_path / "torn.tif").write_bytes((planet / "climate.tif").read_bytes()[:5000])
+    torn = raster_lookup("climate", [str(tmp_path / "torn.tif")], {"nearest_km": 0})
+    with pytest.raises(HomingError, match=r"torn.tif: cannot be read as a raster, retrieve it again"):
+        label(planet, tmp_path / "photos.parquet", tmp_path / "out", [torn, *lookups(planet)[1:]], workers=2)
+    assert not list((tmp_path / "out").glob("*.parquet"))
 
 
 def test_a_script_without_a_guard_may_start_workers(planet, tmp_path):

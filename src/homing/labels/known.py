@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from homing import tables
@@ -86,23 +85,21 @@ def identity_of(lookup: Lookup) -> str:
 
 
 class _Known:
-    """Tables of known points, and where in them each asked point stands."""
+    """Tables of known points, and where in them each asked point stands (-1: nowhere)."""
 
     def __init__(self, paths: Sequence[Path], latitude: np.ndarray, longitude: np.ndarray) -> None:
+        self.paths = [path for path in paths if Path(path).exists()]
         self.place = np.full(len(latitude), -1, dtype=np.int64)
-        self.paths: list[Path] = []
         self.identities: list[dict[str, str]] = []
         try:
-            self.identities = [
-                json.loads(tables.metadata(path, "measured")[IDENTITIES]) for path in paths if Path(path).exists()
-            ]
-            self.paths = [path for path in paths if Path(path).exists()]
+            self.identities = [json.loads(tables.metadata(path, "measured")[IDENTITIES]) for path in self.paths]
             self.place = matches(latitude, longitude, self._read("latitude"), self._read("longitude"))
         except (HomingError, KeyError) as error:
             log.warning("what was known is not used: %s", error)
             self.paths = []
 
     def holds(self, lookup: Lookup) -> bool:
+        """Whether the tables have the answers of this look-up, as it would give them now."""
         return bool(self.paths) and all(found.get(lookup.name) == identity_of(lookup) for found in self.identities)
 
     def column(self, name: str) -> np.ndarray:
@@ -111,9 +108,11 @@ class _Known:
         return values[np.maximum(self.place, 0)] if len(values) else np.empty(len(self.place), column_type(name))
 
     def _read(self, name: str) -> np.ndarray:
-        parts = [tables.read(path, "measured", columns=[name])[name] for path in self.paths]
-        values = pd.concat(parts, ignore_index=True) if parts else pd.Series(dtype=np.float64)
+        parts = [tables.read_arrow(path, "measured", [name])[name] for path in self.paths]
+        values = pa.chunked_array(
+            [chunk for part in parts for chunk in part.chunks], tables.SCHEMAS["measured"].field(name).type
+        )
         if name in ("latitude", "longitude"):
-            return values.to_numpy(np.float64)
-        kind = column_type(name)
-        return values.fillna(NOTHING).to_numpy(kind) if kind is np.int32 else values.to_numpy(kind, na_value=np.nan)
+            return values.to_numpy()
+        missing = NOTHING if column_type(name) is np.int32 else np.nan
+        return values.cast(pa.from_numpy_dtype(column_type(name))).fill_null(missing).to_numpy()

@@ -11,6 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
+from homing.errors import HomingError
+
 log = logging.getLogger(__name__)
 
 CLUSTER_FROM = 20_000  # points; fewer are done before a cluster has started
@@ -77,7 +79,7 @@ def _run(tasks: Sequence[tuple], workers: int, folder: str) -> None:
     Dask's own watch over memory is off: it counts files mapped into memory, and would halt workers that use little.
     """
     import dask
-    from dask.distributed import Client, LocalCluster
+    from dask.distributed import Client, KilledWorker, LocalCluster
 
     log.info("%d tasks on %d workers", len(tasks), workers)
     watch = {f"distributed.worker.memory.{level}": False for level in ("target", "spill", "pause", "terminate")}
@@ -94,7 +96,13 @@ def _run(tasks: Sequence[tuple], workers: int, folder: str) -> None:
         ) as cluster,
         Client(cluster) as client,
     ):
-        client.gather([client.submit(look_up_slice, *task, pure=False) for task in tasks])
+        try:
+            client.gather([client.submit(look_up_slice, *task, pure=False) for task in tasks])
+        except KilledWorker:
+            raise HomingError(
+                "the workers of this job were killed again and again, as when memory ends: give it more "
+                "(--set-resources label_photos:mem_mb=...) or fewer workers (--set-threads label_photos=1)"
+            ) from None
 
 
 @contextmanager
