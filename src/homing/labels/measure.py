@@ -121,6 +121,13 @@ def look_up_slice(lookup: Lookup, folder: str, start: int, stop: int) -> None:
     latitude, longitude = (
         np.array(np.load(Path(folder) / f"{name}.npy", mmap_mode="r")[start:stop]) for name in ("latitude", "longitude")
     )
-    for name, values in lookup(latitude, longitude).items():
+    message = None
+    try:
+        found = lookup(latitude, longitude)
+    except HomingError as error:
+        message = str(error)
+    if message:  # raised anew, outside: what GDAL raised before it cannot be sent to another process
+        raise HomingError(message)
+    for name, values in found.items():
         column = np.load(Path(folder) / f"{name}.npy", mmap_mode="r+")
         column[start:stop] = values
