@@ -4,21 +4,19 @@
 of some 500 vertices, six rasters of 30 arc seconds.
 """
 
-import multiprocessing
 import os
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import psutil
 import rasterio
 import shapely
-from timing import median_seconds, scale_of, show
+from timing import median_seconds, sample_folder, scale_of, show
 from timing.planet import build_areas, read_places, write_photos, write_rasters
+from timing.processes import watched
 
 from homing import tables
 from homing.labels.areas import AreaLookup
@@ -35,8 +33,7 @@ WORKERS, MEMORY_MB = 2, 6000
 def main() -> None:
     count, as_json = scale_of(small=100_000, full=4_700_000)
     full = count > 1_000_000
-    sample_data = os.environ.get("HOMING_SAMPLE_DATA", ROOT.parent / "shared" / "data")
-    places = read_places(str(sample_data) if Path(sample_data).is_dir() else None)
+    places = read_places(sample_folder())
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         photos = write_photos(folder / "photos.parquet", count, places)
@@ -170,17 +167,17 @@ def _decode(layer: str, windows: list) -> None:
 def of_everything(folder: Path, count: int, places: np.ndarray) -> dict[str, float]:
     """The whole rule, reading and writing included: seconds, memory of all its processes, growth, and what a second
     run with a few more photos or another climate costs."""
-    seconds, peak = watched(folder, "photos.parquet", "known.parquet", WORKERS)
-    alone, _ = watched(folder, "photos.parquet", "alone.parquet", 1)
+    seconds, peak = watched(run, folder, "photos.parquet", "known.parquet", WORKERS)
+    alone, _ = watched(run, folder, "photos.parquet", "alone.parquet", 1)
     tenth = write_photos(folder / "tenth.parquet", count // 10, places, seed=1)
-    small, _ = watched(folder, "tenth.parquet", "tenth_known.parquet", WORKERS)
+    small, _ = watched(run, folder, "tenth.parquet", "tenth_known.parquet", WORKERS)
     more = write_photos(folder / "more.parquet", count, places)
     extra = write_photos(folder / "extra.parquet", 1_000, places, seed=2)
     extra["photo_id"] = "new-" + extra["photo_id"]
     tables.write(folder / "more.parquet", pd.concat([more, extra], ignore_index=True), "photos")
-    grown, _ = watched(folder, "more.parquet", "known.parquet", WORKERS)
+    grown, _ = watched(run, folder, "more.parquet", "known.parquet", WORKERS)
     os.utime(folder / "climate.tif")
-    climate, _ = watched(folder, "more.parquet", "known.parquet", WORKERS)
+    climate, _ = watched(run, folder, "more.parquet", "known.parquet", WORKERS)
     return {
         "full_seconds": seconds,
         "full_peak_gb": peak,
@@ -191,38 +188,6 @@ def of_everything(folder: Path, count: int, places: np.ndarray) -> dict[str, flo
         "tenth_seconds": small,
         "tenth_photos": len(tenth),
     }
-
-
-def watched(folder: Path, photos: str, known: str, workers: int) -> tuple[float, float]:
-    """Seconds of a run in a process of its own, and the peak memory of it and its workers (GB, shared pages once)."""
-    process = multiprocessing.get_context("spawn").Process(target=run, args=(folder, photos, known, workers))
-    peak = [0.0]
-
-    def watch() -> None:
-        while process.is_alive():
-            peak[0] = max(peak[0], memory_gb(process.pid))
-            time.sleep(0.2)
-
-    started = time.perf_counter()
-    process.start()
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    process.join()
-    seconds = time.perf_counter() - started
-    watcher.join()
-    if process.exitcode:
-        raise SystemExit(f"labels of {photos} failed")
-    return seconds, peak[0]
-
-
-def memory_gb(pid: int) -> float:
-    total = 0
-    try:
-        for one in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
-            total += one.memory_full_info().pss
-    except psutil.NoSuchProcess:
-        pass
-    return total / 1e9
 
 
 def run(folder: Path, photos: str, known: str, workers: int) -> None:

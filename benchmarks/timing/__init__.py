@@ -2,10 +2,12 @@
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 RUNS = 3
 
@@ -17,6 +19,13 @@ def scale_of(small: int, full: int) -> tuple[int, bool]:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     return (small if options.scale == "small" else full), options.json
+
+
+def sample_folder() -> str | None:
+    """The folder of the sample data, where it is there (docs/sample_data.md)."""
+    default = Path(__file__).resolve().parents[3] / "shared" / "data"
+    folder = Path(os.environ.get("HOMING_SAMPLE_DATA", default))
+    return str(folder) if folder.is_dir() else None
 
 
 def median_seconds(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:

@@ -8,10 +8,13 @@ import shapely
 from sklearn.cluster import OPTICS
 
 from homing.errors import HomingError
+from homing.geocells import partition
 from homing.geocells.assign import assign
+from homing.geocells.borders import LEAST_KM, shared_borders
 from homing.geocells.clusters import divide, straight_cut
+from homing.geocells.land import area_km2
 from homing.geocells.merge import merge_small
-from homing.geocells.partition import area_km2, make_geocells
+from homing.geocells.partition import make_geocells
 from homing.geocells.points import shaping_points
 from homing.geocells.quality import measure
 from homing.optics import optics_clusters, optics_order
@@ -155,6 +158,43 @@ def test_the_order_of_rows_changes_nothing(world, made):
     )
 
 
+def test_the_number_of_workers_changes_nothing(world, made, monkeypatch):
+    monkeypatch.setattr(partition, "CLUSTER_FROM", 10)
+    again, shaping, exceptions = make_geocells(*world, SETTINGS, workers=2)
+    pd.testing.assert_frame_equal(pd.DataFrame(made[0]), pd.DataFrame(again))
+    pd.testing.assert_frame_equal(made[1], shaping)
+    assert exceptions == made[2]
+
+
+def test_overlapping_areas_share_the_land_and_the_first_has_what_both_claim():
+    rng = np.random.default_rng(5)
+    areas = table(
+        [
+            (f"O.{n}", f"o{n}", "O", "region", "OOO", "OOO", shapely.box(n * 0.9, 0, n * 0.9 + 1, 1 + n / 7))
+            for n in range(4)
+        ]
+    )
+    places = scatter(rng, 160, 0, 0, 3.7, 1)
+    points = pd.DataFrame(places, columns=["latitude", "longitude"]).assign(country="OOO")
+    points["photo_id"] = [f"p{n}" for n in range(len(points))]
+    points["area_id"] = [f"O.{min(3, max(0, int(np.ceil((x - 1) / 0.9))))}" for x in points["longitude"]]
+    cells, shaping, _ = make_geocells(areas, points, SETTINGS)
+    whole = shapely.union_all(areas.geometry.to_numpy())
+    assert sum(map(area_km2, cells.geometry)) == pytest.approx(area_km2(whole), rel=1e-9)
+    away = shapely.distance(
+        cells.geometry.to_numpy()[shaping["cell_id"]], shapely.points(shaping["longitude"], shaping["latitude"])
+    )
+    assert away.max() < 1e-9
+
+
+def test_neighbours_share_edges_or_touch():
+    box = shapely.box
+    shapes = np.array([box(0, 0, 1, 1), box(1, 0, 2, 1), box(2, 1, 3, 2), box(2.9, 1.2, 4, 1.8), box(9, 9, 10, 10)])
+    found = shared_borders(shapes)
+    assert set(found) == {(0, 1), (1, 2), (2, 3)}
+    assert found[0, 1] == pytest.approx(111.195, abs=0.01) and found[1, 2] == found[2, 3] == LEAST_KM
+
+
 def test_photos_elsewhere_get_the_cell_that_holds_them_or_the_nearest(world, made):
     areas, _ = world
     cells, shaping, _ = made
@@ -213,6 +253,17 @@ def test_optics_is_scikit_learns(seed):
     assert (ordering == oracle.ordering_).all() and (predecessor == oracle.predecessor_).all()
     np.testing.assert_array_equal(reachability, oracle.reachability_)
     assert (optics_clusters(plane, 8, 0.05) == oracle.labels_).all()
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+def test_optics_is_scikit_learns_where_points_and_distances_are_equal(dimensions):
+    """On a lattice everything is a tie; some points are there twice; more points than are kept in one stretch."""
+    rng = np.random.default_rng(dimensions)
+    plane = rng.integers(0, 6, (400, dimensions)).astype(float)
+    oracle = OPTICS(min_samples=5, xi=0.05, algorithm="kd_tree").fit(plane)
+    ordering, reachability, predecessor = optics_order(plane, 5)
+    assert (ordering == oracle.ordering_).all() and (predecessor == oracle.predecessor_).all()
+    np.testing.assert_array_equal(reachability, oracle.reachability_)
 
 
 def test_dividing_keeps_every_group_within_the_limits():

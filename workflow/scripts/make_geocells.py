@@ -18,7 +18,7 @@ with job(snakemake) as config:
     candidates = located(snakemake.input.photos, snakemake.input.labels)
     points = shaping_points(candidates, run_photos, own=snakemake.input.photos == snakemake.input.run_photos)
 
-    cells, shaping, exceptions = make_geocells(areas, points, settings)
+    cells, shaping, exceptions = make_geocells(areas, points, settings, workers=snakemake.threads)
     run_photos["cell_id"] = assign(cells, shaping, run_photos)
 
     with atomic_path(snakemake.output.geocells) as partial:

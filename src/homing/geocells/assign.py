@@ -3,58 +3,35 @@
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import shapely
 from scipy.spatial import cKDTree
 
+from homing.labels.areas import locate
+from homing.labels.grid import Grid
 from homing.sphere import unit_vectors
+
+NEAREST_KM = 1_000  # a photo that far from all cells of its country has the wrong country
 
 
 def assign(cells: gpd.GeoDataFrame, shaping: pd.DataFrame, photos: pd.DataFrame) -> np.ndarray:
-    """cell_id (n,) of photos (latitude, longitude, country, area_id; the last two null in mid-ocean).
+    """cell_id (n,) of photos (latitude, longitude, country; null in mid-ocean).
 
-    A photo belongs to a cell of its own area; where its area was split, to the one that contains it, or off the coast
-    to that of the nearest shaping photo (photo_id, latitude, longitude, country, cell_id) of its country. Photos of a
-    country without cells, and those without a country, take the cell of the nearest shaping photo anywhere.
+    A photo belongs to the cell of its country that holds it, or off the coast to the nearest one. Photos of a country
+    without cells, and those without a country, take the cell of the nearest shaping photo (latitude, longitude,
+    cell_id) anywhere.
     """
     latitude, longitude = photos["latitude"].to_numpy(), photos["longitude"].to_numpy()
     cell_ids = np.full(len(photos), -1, dtype=np.int64)
-    cell_of_area = _cells_by_area(cells)
-    own = photos["area_id"].map(cell_of_area)
-    single = own.map(lambda candidates: isinstance(candidates, list) and len(candidates) == 1).to_numpy(dtype=bool)
-    cell_ids[single] = [candidates[0] for candidates in own[single]]
-    several = np.flatnonzero(own.map(lambda candidates: isinstance(candidates, list) and len(candidates) > 1))
-    if len(several):
-        cell_ids[several] = _containing(cells, latitude[several], longitude[several], own.iloc[several].tolist())
-    for country, rows in photos.reset_index(drop=True).groupby("country", dropna=True).indices.items():
-        rows = rows[cell_ids[rows] < 0]
-        if len(rows):
-            near = shaping[shaping["country"] == country]
-            cell_ids[rows] = nearest_cell(near if len(near) else shaping, latitude[rows], longitude[rows])
-    rows = np.flatnonzero(cell_ids < 0)
-    if len(rows):
-        cell_ids[rows] = nearest_cell(shaping, latitude[rows], longitude[rows])
+    countries = photos["country"].reset_index(drop=True)
+    shapes = dict(list(cells.groupby("country")))
+    for country, rows in countries.groupby(countries, sort=False).indices.items():
+        if country in shapes:
+            own = shapes[country]
+            found, _ = locate(Grid.of(own.geometry.to_numpy()), latitude[rows], longitude[rows], NEAREST_KM)
+            cell_ids[rows] = np.where(found >= 0, own["cell_id"].to_numpy()[found], -1)
+    lost = np.flatnonzero(cell_ids < 0)
+    if len(lost):
+        cell_ids[lost] = nearest_cell(shaping, latitude[lost], longitude[lost])
     return cell_ids
-
-
-def _cells_by_area(cells: gpd.GeoDataFrame) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = {}
-    for cell_id, area_ids in zip(cells["cell_id"], cells["area_ids"], strict=True):
-        for area_id in area_ids:
-            found.setdefault(area_id, []).append(int(cell_id))
-    return found
-
-
-def _containing(
-    cells: gpd.GeoDataFrame, latitude: np.ndarray, longitude: np.ndarray, candidates: list[list[int]]
-) -> np.ndarray:
-    """The candidate cell that holds each point (the first, on a common border), or -1."""
-    points = shapely.points(longitude, latitude)
-    cell, point = shapely.STRtree(points).query(cells.geometry.to_numpy(), predicate="intersects")
-    ids = cells["cell_id"].to_numpy()[cell]
-    allowed = np.fromiter((int(one) in candidates[at] for one, at in zip(ids, point, strict=True)), bool, len(ids))
-    best = np.full(len(points), np.iinfo(np.int64).max)
-    np.minimum.at(best, point[allowed], ids[allowed])
-    return np.where(best == np.iinfo(np.int64).max, -1, best)
 
 
 def nearest_cell(shaping: pd.DataFrame, latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:

@@ -1,12 +1,12 @@
 """Areas with too few photos join a neighbour in the same country, in the same region first."""
 
 import heapq
-from collections import defaultdict
 from dataclasses import dataclass, field
 
 import numpy as np
 import shapely
 
+from homing.geocells.borders import shared_borders
 from homing.sphere import unit_vectors
 
 
@@ -33,21 +33,28 @@ def merge_small(
         groups[one].borders[other] = length
         groups[other].borders[one] = length
     middles = shapely.get_coordinates(shapely.point_on_surface(geometry))
-    vectors = unit_vectors(middles[:, 1], middles[:, 0])
+    numbers = {region: number for number, region in enumerate(dict.fromkeys(regions))}
+    areas = _Areas(
+        unit_vectors(middles[:, 1], middles[:, 0]),
+        np.arange(len(geometry)),
+        np.array(photos, dtype=np.int64),
+        np.array([numbers[region] for region in regions]),
+    )
     queue = [(group.photos, row) for row, group in groups.items() if group.photos < smallest]
     heapq.heapify(queue)
     while queue and len(groups) > 1:
         count, row = heapq.heappop(queue)
         if row not in groups or groups[row].photos != count:
             continue
-        target = _best_neighbour(groups, row, largest, vectors)
+        target = _best_neighbour(groups, row, largest, areas)
         _absorb(groups, target, row)
+        areas.joined(target, groups[target], numbers[groups[target].region])
         if groups[target].photos < smallest:
             heapq.heappush(queue, (groups[target].photos, target))
     return sorted(sorted(group.areas) for group in groups.values())
 
 
-def _best_neighbour(groups: dict[int, Group], row: int, largest: int, vectors: np.ndarray) -> int:
+def _best_neighbour(groups: dict[int, Group], row: int, largest: int, areas: "_Areas") -> int:
     group = groups[row]
 
     def foreign(other: int) -> bool:
@@ -58,13 +65,24 @@ def _best_neighbour(groups: dict[int, Group], row: int, largest: int, vectors: n
 
     if group.borders:
         return min(group.borders, key=lambda other: (foreign(other), too_large(other), -group.borders[other], other))
-    middle = vectors[group.areas].mean(axis=0)
+    apart = np.linalg.norm(areas.middles - areas.middles[group.areas].mean(axis=0), axis=1)
+    others = areas.group != row
+    key = (areas.group, apart, areas.photos + group.photos > largest, areas.region != areas.region[row])
+    return int(areas.group[others][np.lexsort([part[others] for part in key])[0]])
 
-    def apart(other: int) -> float:
-        return float(np.linalg.norm(vectors[groups[other].areas] - middle, axis=1).min())
 
-    others = [other for other in groups if other != row]
-    return min(others, key=lambda other: (foreign(other), too_large(other), apart(other), other))
+@dataclass
+class _Areas:
+    """Of each area: a point in it on the unit sphere, and the group it is in with that group's photos and region."""
+
+    middles: np.ndarray
+    group: np.ndarray
+    photos: np.ndarray
+    region: np.ndarray
+
+    def joined(self, target: int, group: Group, number: int) -> None:
+        """The areas of a group are now those of `target`."""
+        self.group[group.areas], self.photos[group.areas], self.region[group.areas] = target, group.photos, number
 
 
 def _absorb(groups: dict[int, Group], target: int, row: int) -> None:
@@ -82,16 +100,3 @@ def _absorb(groups: dict[int, Group], target: int, row: int) -> None:
             kept.borders[other] = kept.borders.get(other, 0.0) + length
             groups_other.borders[target] = kept.borders[other]
     kept.borders.pop(row, None)
-
-
-def shared_borders(geometry: np.ndarray) -> dict[tuple[int, int], float]:
-    """Length (degrees) of the border that pairs of areas share; touching at a point, or overlapping, counts little."""
-    one, other = shapely.STRtree(geometry).query(geometry, predicate="intersects")
-    pairs = one < other
-    one, other = one[pairs], other[pairs]
-    boundary = shapely.boundary(geometry)
-    lengths: dict[tuple[int, int], float] = defaultdict(float)
-    common = shapely.length(shapely.intersection(boundary[one], boundary[other]))
-    for first, second, length in zip(one.tolist(), other.tolist(), common.tolist(), strict=True):
-        lengths[first, second] = max(length, 1e-9)
-    return dict(lengths)

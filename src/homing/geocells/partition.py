@@ -7,7 +7,9 @@ right to a thousandth for cells of a few hundred km.
 """
 
 import logging
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
@@ -17,14 +19,18 @@ import shapely
 
 from homing.errors import HomingError
 from homing.geocells.clusters import divide
+from homing.geocells.land import area_km2, disjoint, rolled, surface, union, unrolled
 from homing.geocells.merge import merge_small
-from homing.sphere import EARTH_RADIUS_KM, KM_PER_DEGREE, haversine_km, spherical_mean
+from homing.sphere import KM_PER_DEGREE, haversine_km, spherical_mean
+from homing.workers import run
+
+CLUSTER_FROM = 50_000  # photos; fewer are divided before a cluster has started
 
 log = logging.getLogger(__name__)
 
 
 def make_geocells(
-    areas: gpd.GeoDataFrame, points: pd.DataFrame, settings: Mapping[str, Any]
+    areas: gpd.GeoDataFrame, points: pd.DataFrame, settings: Mapping[str, Any], workers: int = 1
 ) -> tuple[gpd.GeoDataFrame, pd.DataFrame, list[dict[str, Any]]]:
     """The geocells of `areas` (areas.parquet) shaped by `points` (photo_id, latitude, longitude, country, area_id).
 
@@ -38,9 +44,7 @@ def make_geocells(
     cells: list[dict[str, Any]] = []
     shaping: list[pd.DataFrame] = []
     exceptions: list[dict[str, Any]] = []
-    for country, own in points.groupby("country", sort=True):
-        country_areas = areas[areas["country"] == country].sort_values("area_id", ignore_index=True)
-        made, assigned, odd = _country_cells(country_areas, own, settings)
+    for country, (made, assigned, odd) in _by_country(areas, points, settings, workers):
         exceptions += [entry | {"country": country, "cell_id": entry["cell_id"] + len(cells)} for entry in odd]
         shaping.append(assigned.assign(cell_id=assigned["cell_id"] + len(cells)))
         cells += made
@@ -52,10 +56,46 @@ def make_geocells(
     return frame, pd.concat(shaping, ignore_index=True), exceptions
 
 
+Made = tuple[list[dict[str, Any]], pd.DataFrame, list[dict[str, Any]]]
+
+
+def _by_country(
+    areas: gpd.GeoDataFrame, points: pd.DataFrame, settings: Mapping[str, Any], workers: int
+) -> Iterator[tuple[str, Made]]:
+    """The cells of each country, by its name; with several workers the countries with most photos are begun first."""
+    own_points = dict(list(points.groupby("country", sort=True)))
+    own_areas = {
+        country: own.sort_values("area_id", ignore_index=True)
+        for country, own in areas[areas["country"].isin(list(own_points))].groupby("country")
+    }
+    if workers == 1 or len(points) < CLUSTER_FROM:
+        for country, own in own_points.items():
+            yield country, _country_cells(own_areas[country], own, settings)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        order = sorted(own_points, key=lambda country: (-len(own_points[country]), country))
+        tasks = []
+        for number, country in enumerate(order):
+            paths = Path(folder) / f"{number}-areas.parquet", Path(folder) / f"{number}-points.parquet"
+            own_areas.pop(country).to_parquet(paths[0])
+            own_points.pop(country).to_parquet(paths[1])
+            tasks.append((*map(str, paths), dict(settings)))
+        made = dict(zip(order, run(saved_country_cells, tasks, workers), strict=True))
+    yield from sorted(made.items())
+
+
+def saved_country_cells(areas: str, points: str, settings: Mapping[str, Any]) -> Made:
+    """The same for a country whose areas and points lie in files."""
+    return _country_cells(gpd.read_parquet(areas), pd.read_parquet(points), settings)
+
+
 def _country_cells(
     areas: gpd.GeoDataFrame, points: pd.DataFrame, settings: Mapping[str, Any]
 ) -> tuple[list[dict[str, Any]], pd.DataFrame, list[dict[str, Any]]]:
     geometry, turned = unrolled(areas.geometry.to_numpy())
+    geometry = disjoint(geometry)
+    with_land = ~shapely.is_empty(geometry)
+    areas, geometry = areas[with_land].reset_index(drop=True), geometry[with_land]
     photos = points["area_id"].value_counts().reindex(areas["area_id"], fill_value=0).to_numpy()
     regions = [None if pd.isna(region) else region for region in areas["region_id"]]
     groups = merge_small(geometry, regions, photos, settings["min_photos"], settings["max_photos"])
@@ -64,7 +104,7 @@ def _country_cells(
     assigned = []
     for rows in groups:
         members = points[points["area_id"].isin(areas["area_id"].iloc[rows])]
-        land = shapely.union_all(geometry[rows])
+        land = union(geometry[rows])
         pieces, labels, indivisible = _split(land, members, settings, turned)
         for number in range(len(pieces)):
             own = members[labels == number]
@@ -125,14 +165,6 @@ def tessellate(
     ]
 
 
-def surface(shape: shapely.Geometry) -> shapely.Geometry:
-    """The polygons of a geometry, without the points and lines that a cut may leave."""
-    if shape.geom_type in ("Polygon", "MultiPolygon"):
-        return shape
-    parts = [part for part in shapely.get_parts(shape) if part.geom_type in ("Polygon", "MultiPolygon")]
-    return shapely.union_all(parts) if parts else shapely.MultiPolygon()
-
-
 def _describe(
     areas: gpd.GeoDataFrame,
     geometry: np.ndarray,
@@ -166,35 +198,3 @@ def _describe(
         "area_km2": area_km2(piece),
         "radius_km": float(radius),
     }
-
-
-def unrolled(geometry: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Areas of a country that crosses 180 degrees, their western parts moved east by 360; and whether they were."""
-    bounds = shapely.total_bounds(geometry)
-    if bounds[2] - bounds[0] <= 180:
-        return geometry, False
-
-    def moved(shape: shapely.Geometry) -> shapely.Geometry:
-        parts = shapely.get_parts(shape)
-        west = shapely.get_x(shapely.centroid(parts)) < 0
-        parts[west] = shapely.transform(parts[west], lambda degrees: degrees + np.array([360, 0]))
-        return shapely.union_all(parts)
-
-    return np.array([moved(shape) for shape in geometry]), True
-
-
-def rolled(shape: shapely.Geometry) -> shapely.Geometry:
-    """The inverse of `unrolled`: cut at 180 degrees, the eastern part moved back."""
-    west = surface(shapely.intersection(shape, shapely.box(-180, -90, 180, 90)))
-    east = surface(shapely.intersection(shape, shapely.box(180, -90, 540, 90)))
-    return surface(shapely.union_all([west, shapely.transform(east, lambda degrees: degrees - np.array([360, 0]))]))
-
-
-def area_km2(shape: shapely.Geometry) -> float:
-    """Area on the sphere, through Lambert's cylindrical equal-area projection."""
-
-    def project(degrees: np.ndarray) -> np.ndarray:
-        x, y = np.radians(degrees).T
-        return np.column_stack([x, np.sin(y)]) * EARTH_RADIUS_KM
-
-    return float(shapely.area(shapely.transform(shape, project)))

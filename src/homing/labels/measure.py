@@ -1,19 +1,13 @@
 """Look-ups at many points: in this process, or spread over the workers of a Dask cluster within the job."""
 
-import logging
-import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Protocol
 
 import numpy as np
 
-from homing.errors import HomingError
-
-log = logging.getLogger(__name__)
+from homing.workers import run
 
 CLUSTER_FROM = 20_000  # points; fewer are done before a cluster has started
 WORKER_MB = 1_200  # of a worker beside its points: Python, GDAL's cache, the part of the grid it reads
@@ -69,51 +63,8 @@ def measure(
         np.save(Path(folder) / "longitude.npy", longitude)
         for name in (name for lookup in lookups for name in lookup.columns):
             np.lib.format.open_memmap(Path(folder) / f"{name}.npy", "w+", column_type(name), (count,))
-        _run([(lookup, folder, start, stop) for lookup, start, stop in tasks], workers, folder)
+        run(look_up_slice, [(lookup, folder, start, stop) for lookup, start, stop in tasks], workers)
         return {name: np.load(Path(folder) / f"{name}.npy") for lookup in lookups for name in lookup.columns}
-
-
-def _run(tasks: Sequence[tuple], workers: int, folder: str) -> None:
-    """Single-threaded processes; a task whose worker died is done again by another.
-
-    Dask's own watch over memory is off: it counts files mapped into memory, and would halt workers that use little.
-    """
-    import dask
-    from dask.distributed import Client, KilledWorker, LocalCluster
-
-    log.info("%d tasks on %d workers", len(tasks), workers)
-    watch = {f"distributed.worker.memory.{level}": False for level in ("target", "spill", "pause", "terminate")}
-    with (
-        _main_module_hidden(),
-        dask.config.set(watch),
-        LocalCluster(
-            n_workers=min(workers, len(tasks)),
-            threads_per_worker=1,
-            processes=True,
-            memory_limit=0,
-            local_directory=folder,
-            dashboard_address=None,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        try:
-            client.gather([client.submit(look_up_slice, *task, pure=False) for task in tasks])
-        except KilledWorker:
-            raise HomingError(
-                "the workers of this job were killed again and again, as when memory ends: give it more "
-                "(--set-resources label_photos:mem_mb=...) or fewer workers (--set-threads label_photos=1)"
-            ) from None
-
-
-@contextmanager
-def _main_module_hidden() -> Iterator[None]:
-    """New processes run the main module again, unless it stands under a guard. A rule's script does not."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
 
 
 def look_up_slice(lookup: Lookup, folder: str, start: int, stop: int) -> None:
@@ -121,13 +72,6 @@ def look_up_slice(lookup: Lookup, folder: str, start: int, stop: int) -> None:
     latitude, longitude = (
         np.array(np.load(Path(folder) / f"{name}.npy", mmap_mode="r")[start:stop]) for name in ("latitude", "longitude")
     )
-    message = None
-    try:
-        found = lookup(latitude, longitude)
-    except HomingError as error:
-        message = str(error)
-    if message:  # raised anew, outside: what GDAL raised before it cannot be sent to another process
-        raise HomingError(message)
-    for name, values in found.items():
+    for name, values in lookup(latitude, longitude).items():
         column = np.load(Path(folder) / f"{name}.npy", mmap_mode="r+")
         column[start:stop] = values
