@@ -9,7 +9,7 @@ import shapely
 from homing.geocells import s2
 from homing.geocells.land import area_km2
 from homing.geocells.lattices import h3_cells, quadtree_cells, s2_cells
-from homing.geocells.outlines import EDGE_ERROR_KM
+from homing.geocells.outlines import EDGE_ERROR_KM, EDGE_ERROR_SHARE, ends, short_edges
 from homing.sphere import EARTH_RADIUS_KM, haversine_km, unit_vectors
 
 SETTINGS = {"min_photos": 5, "max_photos": 20, "depth": 9, "resolution": 2}
@@ -135,6 +135,25 @@ def test_cells_hold_their_photos_and_are_the_same_in_any_order(method, places):
     again = method(latitude[shuffled], longitude[shuffled], SETTINGS | {"min_photos": 1})
     assert (again.cell == made.cell[shuffled]).all() and (again.key == made.key).all()
     assert shapely.equals_exact(again.polygon, made.polygon).all()
+
+
+def test_straight_lines_on_the_map_stay_by_the_great_circle():
+    rng = np.random.default_rng(2)
+    start = unit_vectors(np.degrees(np.arcsin(rng.uniform(-1, 1, 500))), rng.uniform(-180, 180, 500))
+    stop = start + rng.normal(size=start.shape) * np.geomspace(1e-5, 0.5, 500)[:, None]
+    over_equator = unit_vectors([-5, -4, -30], [0, 179, 60]), unit_vectors([5, 4, 30], [10, -176, 61])
+    start = np.concatenate([start, over_equator[0]])
+    stop = np.concatenate([stop / np.linalg.norm(stop, axis=1, keepdims=True), over_equator[1]])
+    start, stop, edge = short_edges(start, stop)
+    assert set(edge) == set(range(503)) and (np.diff(edge) >= 0).all()
+    assert (start[1:] == stop[:-1]).all(axis=1)[np.diff(edge) == 0].all()
+    (south, west), (north, east) = ends(start, stop)
+    share = np.linspace(0, 1, 33)[:, None]
+    on_line = unit_vectors(south + share * (north - south), west + share * (east - west))
+    normal = np.cross(start, stop)
+    away_km = EARTH_RADIUS_KM * np.abs(np.sum(on_line * normal, axis=2)).max(axis=0) / np.linalg.norm(normal, axis=1)
+    length_km = haversine_km(south, west, north, east)
+    assert (away_km < 1.05 * np.minimum(EDGE_ERROR_KM, EDGE_ERROR_SHARE * length_km)).all()
 
 
 def whole_s2(level):

@@ -8,6 +8,7 @@ from homing.sphere import KM_PER_DEGREE, from_vectors, wrap_longitude
 
 EDGE_ERROR_KM = 0.1  # how far a straight line in longitude and latitude may be from the great circle,
 EDGE_ERROR_SHARE = 0.01  # and how far as a share of its length
+LONGEST_DEGREES = 5  # longer edges are halved in any case: one that crosses the equator is an S, its middle on the line
 AT_POLE = 90 - 1e-9  # degrees
 NO_WIDTH = 1e-9  # degrees: beyond 180 by rounding alone
 
@@ -48,7 +49,7 @@ def short_edges(start: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def is_bent(start: np.ndarray, middle: np.ndarray, stop: np.ndarray) -> np.ndarray:
-    """Whether (n,) the middle of a great circle's arc is away from the straight line between the ends on the map."""
+    """Whether (n,) the middle of a great circle's arc is away from the map's straight line between its ends."""
     (south, west), (north, east) = ends(start, stop)
     latitude, longitude = from_vectors(middle)
     narrow = np.cos(np.radians(latitude))
@@ -56,7 +57,8 @@ def is_bent(start: np.ndarray, middle: np.ndarray, stop: np.ndarray) -> np.ndarr
     middle_x, middle_y = wrap_longitude(longitude - west) * narrow, latitude - south
     length = np.hypot(x, y)
     away = np.abs(x * middle_y - y * middle_x) / length
-    return away * KM_PER_DEGREE > np.minimum(EDGE_ERROR_KM, EDGE_ERROR_SHARE * length * KM_PER_DEGREE)
+    allowed = np.minimum(EDGE_ERROR_KM, EDGE_ERROR_SHARE * length * KM_PER_DEGREE)
+    return (away * KM_PER_DEGREE > allowed) | (length > LONGEST_DEGREES)
 
 
 def ends(start: np.ndarray, stop: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
