@@ -46,7 +46,8 @@ def s2_cells(latitude: np.ndarray, longitude: np.ndarray, settings: Mapping[str,
     lost = np.flatnonzero(~kept[cell])
     cell = number[cell]
     cell[lost] = cKDTree(s2.centres(*square)).query(vectors[lost])[1]
-    return Lattice(s2.tokens(position, level), polygons_of_corners(s2.corners(*square)), cell)
+    polygons = outlines(s2.corners(*square).reshape(-1, 3), np.repeat(np.arange(len(level)), 4))
+    return Lattice(s2.tokens(position, level), polygons, cell)
 
 
 def h3_cells(latitude: np.ndarray, longitude: np.ndarray, settings: Mapping[str, Any]) -> Lattice:
@@ -59,11 +60,10 @@ def h3_cells(latitude: np.ndarray, longitude: np.ndarray, settings: Mapping[str,
         resolution = fitting_resolution(latitude, longitude, len(latitude) / settings["max_photos"])
     index, cell = np.unique(h3_index(latitude, longitude, resolution), return_inverse=True)
     names = np.array([h3.int_to_str(name) for name in index.tolist()])
-    boundaries = [np.array(h3.cell_to_boundary(name)) for name in index.tolist()]
+    boundaries = [h3.cell_to_boundary(name) for name in index.tolist()]
     owner = np.repeat(np.arange(len(index)), [len(boundary) for boundary in boundaries])
-    start = unit_vectors(*np.concatenate(boundaries).T)
-    stop = unit_vectors(*np.concatenate([np.roll(boundary, -1, axis=0) for boundary in boundaries]).T)
-    return Lattice(names, outlines(start, stop, owner), cell)
+    corners = unit_vectors(*np.array([corner for boundary in boundaries for corner in boundary]).T)
+    return Lattice(names, outlines(corners, owner), cell)
 
 
 def h3_index(latitude: np.ndarray, longitude: np.ndarray, resolution: int) -> np.ndarray:
@@ -140,9 +140,3 @@ def split_crowded(code: np.ndarray, depth: int, max_photos: int) -> tuple[np.nda
 def run_lengths(values: np.ndarray) -> np.ndarray:
     """How often each value of a sorted array occurs."""
     return np.diff(np.flatnonzero(np.diff(values, prepend=-1, append=-1)))
-
-
-def polygons_of_corners(corners: np.ndarray) -> np.ndarray:
-    """Polygons of cells with the same number of corners (cells, corners, 3), anticlockwise."""
-    cell = np.repeat(np.arange(len(corners)), corners.shape[1])
-    return outlines(corners.reshape(-1, 3), np.roll(corners, -1, axis=1).reshape(-1, 3), cell)

@@ -13,12 +13,15 @@ AT_POLE = 90 - 1e-9  # degrees
 NO_WIDTH = 1e-9  # degrees: beyond 180 by rounding alone
 
 
-def outlines(start: np.ndarray, stop: np.ndarray, cell: np.ndarray) -> np.ndarray:
-    """Polygons (cells,), EPSG:4326, of edges from `start` to `stop` (edges, 3) on the unit sphere.
+def outlines(corner: np.ndarray, cell: np.ndarray) -> np.ndarray:
+    """Polygons (cells,), EPSG:4326, of cells with corners (corners, 3) on the unit sphere, joined by great circles.
 
-    cell: (edges,) number of the edge's cell; its edges follow each other around it. Every number has some.
+    cell: (corners,) number of the corner's cell, ascending from 0, with no number left out; around a cell in order.
     """
-    start, stop, edge = short_edges(start, stop)
+    first = np.flatnonzero(np.diff(cell, prepend=-1))
+    following = np.arange(1, len(cell) + 1)
+    following[np.append(first[1:], len(cell)) - 1] = first
+    start, stop, edge = short_edges(corner, corner[following])
     latitude, longitude, cell = with_poles(start, stop, cell[edge])
     latitude, longitude, cell = unrolled_rings(latitude, longitude, cell)
     first = np.flatnonzero(np.diff(cell, prepend=-1))
