@@ -93,7 +93,7 @@ def test_another_data_set_may_use_the_same_names(world):
 
 
 def test_neighbours_are_counted_as_pair_by_pair(world, found):
-    areas, _, _, shaping = world
+    *_, shaping = world
     region = {"a": "r", "b": "r", "c": "s", "d": "s", "e": "Y", "f": "Y"}
     pairs = []
     for photo in shaping.itertuples():
@@ -113,10 +113,8 @@ def test_shares_of_photos_and_of_cells(world, found):
     _, cells, photos, shaping = world
     tested = photos[photos["split"].isin(["val", "test"])]
     assert found["held_out.photos"] == len(tested)
-    assert (
-        found["held_out.in_empty_cells_share"] == pytest.approx((tested["cell_id"] == 9).mean())
-        and 0 < (tested["cell_id"] == 9).sum()
-    )
+    in_empty = (tested["cell_id"] == 9).mean()
+    assert in_empty > 0 and found["held_out.in_empty_cells_share"] == pytest.approx(in_empty)
     share = shaping["cell_id"].value_counts(normalize=True)
     assert found["entropy_bits"] == pytest.approx(sum(-p * np.log2(p) for p in share))
     assert found["effective_cells_share"] == pytest.approx(2 ** found["entropy_bits"] / 4)
@@ -140,7 +138,7 @@ def test_the_error_of_each_cell(world):
 
 
 def test_one_photo_in_all(world, tmp_path):
-    areas, cells, photos, shaping = world
+    areas, cells, _, shaping = world
     one = shaping.iloc[:1]
     told = measure(areas, cells, [], one.assign(split="train"), one, {})
     write_json(tmp_path / "quality.json", told)  # which refuses what is no number

@@ -9,34 +9,39 @@ from homing.geocells.quality import RADII_KM
 
 @dataclass(frozen=True)
 class Figure:
-    """A column of the table: what a quality figure is called, and how it is told (a filter of the pages)."""
+    """A column of the table: the part it belongs to, its title, and how it is told (a filter of the pages)."""
 
+    part: str
     title: str
     form: str  # number, km, km2 or percent
 
 
+def _errors(answer: str, part: str) -> dict[str, Figure]:
+    figures = {"median_km": Figure(part, "Median", "km"), "mean_km": Figure(part, "Mean", "km")}
+    figures |= {f"within_{radius}_km": Figure(part, f"≤ {radius:,} km", "percent") for radius in RADII_KM}
+    return {f"oracle.{answer}.{name}": figure for name, figure in figures.items()}
+
+
+_SIZES, _BORDERS = "Cells and their sizes", "What the borders part"
+_CENTROID = "Error of a perfect classifier that answers the centroid of the cell"
 FIGURES = {
-    "cells": Figure("Cells", "number"),
-    "photos_per_cell.min": Figure("Photos, min", "number"),
-    "photos_per_cell.median": Figure("median", "number"),
-    "photos_per_cell.p95": Figure("p95", "number"),
-    "photos_per_cell.max": Figure("max", "number"),
-    "area_km2.median": Figure("Median area", "km2"),
-    "radius_km.median": Figure("Median radius", "km"),
-    "oracle.photos": Figure("Photos measured", "number"),
-    "oracle.centroid.median_km": Figure("Centroid: median", "km"),
-    "oracle.centroid.mean_km": Figure("mean", "km"),
-    **{f"oracle.centroid.within_{radius}_km": Figure(f"≤ {radius:,} km", "percent") for radius in RADII_KM},
-    "oracle.nearest.median_km": Figure("Best photo: median", "km"),
-    "oracle.nearest.mean_km": Figure("mean", "km"),
-    **{f"oracle.nearest.within_{radius}_km": Figure(f"≤ {radius:,} km", "percent") for radius in RADII_KM},
-    "entropy_bits": Figure("Entropy, bits", "number"),
-    "effective_cells_share": Figure("Effective cells", "percent"),
-    "neighbours.other_cell_share": Figure("Neighbours parted", "percent"),
-    "neighbours.same_cell_other_region_share": Figure("Regions mixed", "percent"),
-    "neighbours.other_cell_same_region_share": Figure("Regions parted", "percent"),
-    "held_out.in_empty_cells_share": Figure("Held out in empty cells", "percent"),
-    "area_lost_share": Figure("Area lost", "percent"),
+    "cells": Figure(_SIZES, "Cells", "number"),
+    "photos_per_cell.min": Figure(_SIZES, "Photos, min", "number"),
+    "photos_per_cell.median": Figure(_SIZES, "Median", "number"),
+    "photos_per_cell.p95": Figure(_SIZES, "95 %", "number"),
+    "photos_per_cell.max": Figure(_SIZES, "Max", "number"),
+    "effective_cells_share": Figure(_SIZES, "Effective", "percent"),
+    "entropy_bits": Figure(_SIZES, "Entropy, bits", "number"),
+    "area_km2.median": Figure(_SIZES, "Median area", "km2"),
+    "radius_km.median": Figure(_SIZES, "Median radius", "km"),
+    "oracle.photos": Figure(_CENTROID, "Photos", "number"),
+    **_errors("centroid", _CENTROID),
+    **_errors("nearest", "Error of a perfect classifier that answers the best training photo of the cell"),
+    "neighbours.other_cell_share": Figure(_BORDERS, "Neighbours parted", "percent"),
+    "neighbours.other_cell_same_region_share": Figure(_BORDERS, "Within a region", "percent"),
+    "neighbours.same_cell_other_region_share": Figure(_BORDERS, "Regions mixed", "percent"),
+    "held_out.in_empty_cells_share": Figure(_BORDERS, "Held out in empty cells", "percent"),
+    "area_lost_share": Figure(_BORDERS, "Area lost", "percent"),
 }
 
 
