@@ -91,7 +91,10 @@ def histogram(
     counted: str = "photos",
     marks: Mapping[str, float] | None = None,
 ) -> str:
-    """How many have which value; of a logarithmic one, zeros stand at the left end. `marks` are one or two lines with a name."""
+    """How many have which value; of a logarithmic one, zeros stand at the left end.
+
+    `marks` are one or two upright lines with a name.
+    """
 
     def draw(axes) -> None:
         shown = np.maximum(values, 0.1) if log else values
