@@ -137,13 +137,15 @@ def centroid_km(cells: gpd.GeoDataFrame, photos: pd.DataFrame) -> np.ndarray:
 
 def nearest_km(photos: pd.DataFrame, shaping: pd.DataFrame) -> np.ndarray:
     """Distance (n,) of each photo from the nearest other one that shaped its cell; NaN where there is none."""
-    tree, queries = cKDTree(_set_apart(shaping)), _set_apart(photos)
-    away = np.full(len(photos), np.inf)
-    itself = _shape_their_cell(photos, shaping)
-    for rows, rank in ((np.flatnonzero(~itself), 1), (np.flatnonzero(itself), 2)):  # the first is the photo itself
-        rows = rows[np.argsort(photos["cell_id"].to_numpy()[rows], kind="stable")]  # near ones together: quicker
-        away[rows] = tree.query(queries[rows], k=[rank], distance_upper_bound=APART / 2)[0][:, 0]
-    return np.where(np.isinf(away), np.nan, chord_to_km(np.where(np.isinf(away), 0, away)))
+    places = shaping.groupby(["cell_id", *PLACE], as_index=False).size()
+    order = np.argsort(photos["cell_id"].to_numpy(), kind="stable")  # near ones are looked up together: quicker
+    queries = _set_apart(photos)[order]
+    chord, place = cKDTree(_set_apart(places)).query(queries, k=2, distance_upper_bound=APART / 2)
+    # The place of a photo that shaped its cell is the nearest: what counts is the next one, unless others were there.
+    alone = _shape_their_cell(photos, shaping)[order] & (np.append(places["size"], 0)[place[:, 0]] == 1)
+    away = np.empty(len(photos))
+    away[order] = np.where(alone, chord[:, 1], chord[:, 0])
+    return np.where(np.isinf(away), np.nan, chord_to_km(away))
 
 
 def _set_apart(points: pd.DataFrame) -> np.ndarray:

@@ -18,6 +18,7 @@ from homing.report.page import environment, km
 from homing.sphere import KM_PER_DEGREE
 
 LISTED = 20  # exceptions
+NAMED = 10_000  # cells; where there are more, a world map is too coarse to point at one, and names would fill the page
 SHADES = 5
 ERRORS_KM = {25: "≤ 25 km", 75: "≤ 75", 200: "≤ 200", 750: "≤ 750", np.inf: "farther"}
 ZOOMS, LEAST_CELLS = 3, 3  # windows, and the centroids that make one worth while
@@ -57,6 +58,7 @@ def section(cells: Cells, world: Sequence[Outline]) -> dict[str, Any]:
     """What the template geocells_section.html.j2 is filled with; world: the cells as a world map shows them."""
     photos, quality = cells.table["photos"].to_numpy(), cells.quality
     titles = titles_of(cells)
+    shown = titles if len(titles) <= NAMED else [""] * len(titles)
     by_photos, photo_legend = photo_shades(photos)
     by_error, error_legend = error_shades(cells.oracle_km)
     limits = {name: quality["settings"].get(key) for name, key in (("min", "min_photos"), ("max", "max_photos"))}
@@ -64,9 +66,9 @@ def section(cells: Cells, world: Sequence[Outline]) -> dict[str, Any]:
     height_km = zoom_height_km(cells.table)
     return {
         "quality": quality,
-        "photos_map": shaded(world, titles, by_photos, "World map of the geocells, shaded by their photos"),
+        "photos_map": shaded(world, shown, by_photos, "World map of the geocells, shaded by their photos"),
         "photos_legend": photo_legend,
-        "errors_map": shaded(world, titles, by_error, "World map of the geocells, coloured by their oracle error"),
+        "errors_map": shaded(world, shown, by_error, "World map of the geocells, coloured by their oracle error"),
         "errors_legend": error_legend,
         "zooms": [
             (region, zoomed(cells.table, region, titles, by_photos)) for region in densest(cells.table, height_km)
