@@ -31,6 +31,29 @@ rule make_geocells:
         "../workflow/scripts/make_geocells.py"
 
 
+rule compare_geocells:
+    input:
+        quality="results/runs/{run}/geocells/quality.json",
+    output:
+        comparison="results/runs/{run}/geocells/comparison.json",
+    log:
+        "results/logs/{run}/compare_geocells.log",
+    benchmark:
+        "results/benchmarks/{run}/compare_geocells.tsv"
+    conda:
+        "../envs/geo.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings("compare_geocells"),
+    message:
+        "Put the geocells of run {wildcards.run} beside other partitions"
+    script:
+        "../workflow/scripts/compare_geocells.py"
+
+
 rule geocells:
     input:
-        expand("results/runs/{run}/geocells/geocells.parquet", run=RUNS),
+        expand("results/runs/{run}/geocells/{file}", run=RUNS, file=["geocells.parquet", "report.html"]),

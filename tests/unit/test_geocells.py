@@ -215,11 +215,11 @@ def test_the_quality_file_says_what_is_true(world, made):
     areas, points = world
     cells, shaping, exceptions = made
     photos = shaping.assign(split="train")
-    quality = measure(areas, cells, exceptions, photos, SETTINGS)
+    quality = measure(areas, cells, exceptions, photos, shaping, SETTINGS)
     assert quality["area_lost_share"] < 1e-9
     assert quality["countries_without_photos"] == ["DDD"]
-    assert quality["oracle"]["train"]["photos"] == len(points)
-    assert quality["photos_per_cell"]["max"] == cells["photos"].max()
+    assert quality["oracle.train.photos"] == len(points)
+    assert quality["photos_per_cell.max"] == cells["photos"].max()
 
 
 def test_no_photo_in_any_area_is_an_error(world):

@@ -24,4 +24,4 @@ with job(snakemake) as config:
     with atomic_path(snakemake.output.geocells) as partial:
         cells.to_parquet(partial)
     tables.write(snakemake.output.assignments, run_photos[["photo_id", "cell_id"]], "assignments")
-    write_json(snakemake.output.quality, measure(areas, cells, exceptions, run_photos, settings))
+    write_json(snakemake.output.quality, measure(areas, cells, exceptions, run_photos, shaping, settings))

@@ -1,0 +1,67 @@
+"""Partitions side by side: the figures that decide between them, one row each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from homing.geocells.quality import RADII_KM
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A column of the table: the part it belongs to, its title, and how it is told (a filter of the pages)."""
+
+    part: str
+    title: str
+    form: str  # number, km, km2 or percent
+
+
+def _errors(answer: str, part: str) -> dict[str, Figure]:
+    figures = {"median_km": Figure(part, "Median", "km"), "mean_km": Figure(part, "Mean", "km")}
+    figures |= {f"within_{radius}_km": Figure(part, f"≤ {radius:,} km", "percent") for radius in RADII_KM}
+    return {f"oracle.{answer}.{name}": figure for name, figure in figures.items()}
+
+
+_SIZES, _BORDERS = "Cells and their sizes", "What the borders part"
+_CENTROID = "Error of a perfect classifier that answers the centroid of the cell"
+FIGURES = {
+    "cells": Figure(_SIZES, "Cells", "number"),
+    "photos_per_cell.min": Figure(_SIZES, "Photos, min", "number"),
+    "photos_per_cell.median": Figure(_SIZES, "Median", "number"),
+    "photos_per_cell.p95": Figure(_SIZES, "95 %", "number"),
+    "photos_per_cell.max": Figure(_SIZES, "Max", "number"),
+    "effective_cells_share": Figure(_SIZES, "Effective", "percent"),
+    "entropy_bits": Figure(_SIZES, "Entropy, bits", "number"),
+    "area_km2.median": Figure(_SIZES, "Median area", "km2"),
+    "radius_km.median": Figure(_SIZES, "Median radius", "km"),
+    "oracle.photos": Figure(_CENTROID, "Photos", "number"),
+    **_errors("centroid", _CENTROID),
+    **_errors("nearest", "Error of a perfect classifier that answers the best training photo of the cell"),
+    "neighbours.other_cell_share": Figure(_BORDERS, "Neighbours parted", "percent"),
+    "neighbours.other_cell_same_region_share": Figure(_BORDERS, "Within a region", "percent"),
+    "neighbours.same_cell_other_region_share": Figure(_BORDERS, "Regions mixed", "percent"),
+    "held_out.in_empty_cells_share": Figure(_BORDERS, "Held out in empty cells", "percent"),
+    "area_lost_share": Figure(_BORDERS, "Area lost", "percent"),
+}
+
+
+def compare(partitions: Mapping[str, Mapping[str, Any]], split: str = "test") -> list[dict[str, Any]]:
+    """A row (name and each of FIGURES) per partition, from the content of their quality.json, by name.
+
+    The oracle errors are those of the photos of `split`; what a partition lacks is null.
+    """
+    return [
+        {"name": name} | {key: quality.get(key.replace("oracle.", f"oracle.{split}.", 1)) for key in FIGURES}
+        for name, quality in partitions.items()
+    ]
+
+
+def as_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows of `compare` as a Markdown table, a figure per line and a column per partition."""
+    lines = [["", *(row["name"] for row in rows)]]
+    lines += [[key, *("–" if row[key] is None else f"{row[key]:.4g}" for row in rows)] for key in FIGURES]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join(
+        "| " + " | ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) + " |" for line in lines
+    )
