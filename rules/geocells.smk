@@ -3,14 +3,10 @@
 
 rule make_geocells:
     input:
-        areas=areas_file(),
-        photos=lambda wildcards: f"results/photos/{cell_dataset(wildcards)}/photos.parquet",
-        labels=lambda wildcards: f"results/labels/{cell_dataset(wildcards)}/labels.parquet",
-        run_photos=lambda wildcards: f"results/photos/{run_dataset(wildcards)}/photos.parquet",
-        run_labels=lambda wildcards: f"results/labels/{run_dataset(wildcards)}/labels.parquet",
-        splits="results/runs/{run}/splits.parquet",
+        unpack(cell_inputs),
     output:
         geocells="results/runs/{run}/geocells/geocells.parquet",
+        hierarchy="results/runs/{run}/geocells/hierarchy.parquet",
         assignments="results/runs/{run}/geocells/assignments.parquet",
         quality="results/runs/{run}/geocells/quality.json",
     log:
@@ -33,6 +29,7 @@ rule make_geocells:
 
 rule compare_geocells:
     input:
+        unpack(cell_inputs),
         quality="results/runs/{run}/geocells/quality.json",
     output:
         comparison="results/runs/{run}/geocells/comparison.json",
@@ -42,12 +39,12 @@ rule compare_geocells:
         "results/benchmarks/{run}/compare_geocells.tsv"
     conda:
         "../envs/geo.yaml"
-    threads: 1
+    threads: 2
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=size_mb(4000, 10),
+        runtime=240,
     params:
-        settings=settings("compare_geocells"),
+        settings=settings("compare_geocells", "geocells"),
     message:
         "Put the geocells of run {wildcards.run} beside other partitions"
     script:

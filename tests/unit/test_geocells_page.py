@@ -59,7 +59,7 @@ def found(cells) -> Cells:
     photos["area_id"] = [f"a{cell_id}" for cell_id in photos["cell_id"]]
     areas = cells[["country", "geometry"]].assign(area_id=[f"a{n}" for n in cells["cell_id"]], region_id=None)
     exceptions = [{"cell_id": n, "photos": n, "reason": f"reason {n % 2}", "country": "Alp"} for n in range(45)]
-    settings = {"min_photos": 20, "max_photos": 60}
+    settings = {"method": "semantic", "max_radius_km": None, "min_photos": 20, "max_photos": 60}
     quality = measure(areas, cells, exceptions, photos, photos[photos["split"] == "train"], settings)
     return Cells(cells, per_cell(cells, photos), quality, [])
 
@@ -149,7 +149,7 @@ def test_maps_of_many_detailed_cells_stay_small():
         photo_id=range(count), area_id="a", split="test"
     )
     areas = gpd.GeoDataFrame({"area_id": ["a"], "region_id": [None], "country": ["AAA"]}, geometry=[shapes[0]])
-    quality = measure(areas, cells, [], photos, photos, {})
+    quality = measure(areas, cells, [], photos, photos, {"method": "s2"})
     page = render_geocells("demo", "toy", Cells(cells, np.zeros(count), quality, []))
     assert count > 2500 and page.count("<path class=") > 2 * count and len(page) < 1_500_000
 

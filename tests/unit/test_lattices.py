@@ -12,7 +12,7 @@ from homing.geocells.lattices import h3_cells, quadtree_cells, s2_cells
 from homing.geocells.outlines import EDGE_ERROR_KM, EDGE_ERROR_SHARE, ends, short_edges
 from homing.sphere import EARTH_RADIUS_KM, haversine_km, unit_vectors
 
-SETTINGS = {"min_photos": 5, "max_photos": 20, "depth": 9, "resolution": 2}
+SETTINGS = {"min_photos": 5, "max_photos": 20, "s2_level": 9, "quadtree_depth": 9, "h3_resolution": 2}
 METHODS = [s2_cells, h3_cells, quadtree_cells]
 GLOBE_KM2 = 4 * np.pi * EARTH_RADIUS_KM**2
 
@@ -59,7 +59,7 @@ def planet_leaves(latitude, longitude, settings):
 
     def split(cell, photos):
         inside = [photo for photo in photos if cell.contains(leaves[photo])]
-        if len(inside) > settings["max_photos"] and cell.level() < settings["depth"]:
+        if len(inside) > settings["max_photos"] and cell.level() < settings["s2_level"]:
             for child in cell.children():
                 split(child, inside)
         elif inside:
@@ -89,7 +89,7 @@ def test_quadtree_boxes_are_split_as_recursion_does(places):
 
     def split(path, box, latitude, longitude, photos):
         south, west, north, east = box
-        if len(photos) <= SETTINGS["max_photos"] or len(path) > SETTINGS["depth"]:
+        if len(photos) <= SETTINGS["max_photos"] or len(path) > SETTINGS["quadtree_depth"]:
             found.update(dict.fromkeys(photos.tolist(), (path, box)))
             return
         middle, centre = (south + north) / 2, (west + east) / 2
@@ -117,7 +117,7 @@ def test_h3_takes_the_resolution_that_max_photos_suggests(places, max_photos):
     ]
     wanted = len(places[0]) / max_photos
     best = int(np.argmin([abs(np.log(cells / wanted)) for cells in occupied]))
-    made = h3_cells(*places, {"max_photos": max_photos, "resolution": None})
+    made = h3_cells(*places, {"max_photos": max_photos, "h3_resolution": None})
     assert h3.get_resolution(str(made.key[0])) == best
 
 
@@ -163,14 +163,14 @@ def whole_s2(level):
     centres = [cell.to_lat_lng() for cell in ids]
     place = np.repeat([[centre.lat().degrees, centre.lng().degrees] for centre in centres], 2, axis=0)
     areas = {cell.to_token(): s2sphere.Cell(cell).exact_area() * EARTH_RADIUS_KM**2 for cell in ids}
-    return s2_cells(*place.T, {"min_photos": 1, "max_photos": 1, "depth": level}), areas
+    return s2_cells(*place.T, {"min_photos": 1, "max_photos": 1, "s2_level": level}), areas
 
 
 def whole_h3(resolution):
     names = [name for base in h3.get_res0_cells() for name in h3.cell_to_children(base, resolution)]
     place = np.array([h3.cell_to_latlng(name) for name in names])
     areas = {name: h3.cell_area(name, "rads^2") * EARTH_RADIUS_KM**2 for name in names}
-    return h3_cells(*place.T, {"resolution": resolution}), areas
+    return h3_cells(*place.T, {"h3_resolution": resolution}), areas
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_where_no_cell_has_enough_photos_the_fullest_has_all(places):
 )
 @pytest.mark.parametrize("method", METHODS)
 def test_one_photo_and_many_at_one_place(method, place):
-    settings = {"min_photos": 1, "max_photos": 10, "depth": 30, "resolution": 15}
+    settings = {"min_photos": 1, "max_photos": 10, "s2_level": 30, "quadtree_depth": 30, "h3_resolution": 15}
     one, many = (method(*np.tile(place, (photos, 1)).T, settings) for photos in (1, 11))
     assert len(one.key) == len(many.key) == 1 and many.cell.tolist() == [0] * 11
     names = {s2_cells: (1, 16), h3_cells: (15, 15), quadtree_cells: (1, 31)}[method]

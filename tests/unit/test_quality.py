@@ -53,7 +53,14 @@ def world():
 @pytest.fixture(scope="module")
 def found(world):
     areas, cells, photos, shaping = world
-    return measure(areas, cells, [{"cell_id": 9, "photos": 0, "reason": "none"}], photos, shaping, {"min_photos": 20})
+    return measure(
+        areas,
+        cells,
+        [{"cell_id": 9, "photos": 0, "reason": "none"}],
+        photos,
+        shaping,
+        {"method": "semantic", "min_photos": 20},
+    )
 
 
 def away_km(one, others) -> np.ndarray:
@@ -140,7 +147,7 @@ def test_the_error_of_each_cell(world):
 def test_one_photo_in_all(world, tmp_path):
     areas, cells, _, shaping = world
     one = shaping.iloc[:1]
-    told = measure(areas, cells, [], one.assign(split="train"), one, {})
+    told = measure(areas, cells, [], one.assign(split="train"), one, {"method": "semantic"})
     write_json(tmp_path / "quality.json", told)  # which refuses what is no number
     assert told["neighbours.other_cell_share"] is None and told["held_out.in_empty_cells_share"] is None
     assert told["oracle.train.nearest.median_km"] == told["oracle.train.centroid.median_km"]

@@ -1,10 +1,19 @@
-"""Partitions side by side: the figures that decide between them, one row each."""
+"""Partitions side by side at about equal cell count: the figures that decide between them, one row each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from homing.geocells.quality import RADII_KM
+import geopandas as gpd
+import pandas as pd
+
+from homing.geocells.assign import assign
+from homing.geocells.country import Settings
+from homing.geocells.partition import LATTICES, make_geocells
+from homing.geocells.quality import RADII_KM, measure
+
+TRIES = 12  # of limits, to come near a number of cells
+CLOSE = 0.02  # as a share of the number
 
 
 @dataclass(frozen=True)
@@ -65,3 +74,53 @@ def as_text(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(
         "| " + " | ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) + " |" for line in lines
     )
+
+
+def at_equal_count(
+    method: str,
+    cells: int,
+    areas: gpd.GeoDataFrame,
+    points: pd.DataFrame,
+    photos: pd.DataFrame,
+    settings: Settings,
+    workers: int,
+) -> dict[str, Any]:
+    """The quality of another method's partition that has about as many cells.
+
+    areas, points: as for `make_geocells`; photos: those of the run (photo_id, latitude, longitude, country, split).
+    """
+    settings = fitted(method, cells, areas, points, settings)
+    made = make_geocells(areas, points, settings, workers)
+    found = photos.assign(cell_id=assign(made.cells, made.shaping, photos, method not in LATTICES))
+    return measure(areas, made.cells, made.exceptions, found, made.shaping, settings)
+
+
+def fitted(
+    method: str, cells: int, areas: gpd.GeoDataFrame, points: pd.DataFrame, settings: Settings
+) -> dict[str, Any]:
+    """Settings with which a method makes about so many cells: its limits, its resolution or its level."""
+    each = len(points) / cells
+    chosen = dict(settings) | {"method": method, "max_radius_km": None, "h3_resolution": None}
+    if method == "admin":
+        level = {"area": areas["area_id"], "region": areas["region_id"]}
+        own = areas["country"].isin(points["country"])
+        sizes = {name: abs(ids[own].nunique() - cells) for name, ids in level.items()}
+        return chosen | {"admin_level": min(sizes, key=sizes.get)}
+    if method in ("kmeans", "h3"):
+        return chosen | {"min_photos": each, "max_photos": each}
+    ratio = settings["max_photos"] / settings["min_photos"]
+    low, high = each / 10, each * 10
+    for _ in range(TRIES):  # more photos in a cell, fewer cells
+        most = (low * high) ** 0.5
+        chosen |= {"max_photos": most, "min_photos": most / ratio}
+        made = _cells_of(method, areas, points, chosen)
+        if abs(made / cells - 1) <= CLOSE:
+            break
+        low, high = (most, high) if made > cells else (low, most)
+    return chosen
+
+
+def _cells_of(method: str, areas: gpd.GeoDataFrame, points: pd.DataFrame, settings: Settings) -> int:
+    if method in LATTICES:
+        return len(LATTICES[method](points["latitude"].to_numpy(), points["longitude"].to_numpy(), settings).key)
+    return len(make_geocells(areas, points, settings).cells)

@@ -30,17 +30,17 @@ def s2_cells(latitude: np.ndarray, longitude: np.ndarray, settings: Mapping[str,
     """S2 cells of many sizes, as in PlaNet (Weyand, Kostrikov, Philbin 2016).
 
     From the six faces of the cube down, a cell with more than `max_photos` photos is split into its four children, to
-    level `depth` (0..30) at most. PlaNet drops cells with fewer than `min_photos` and their photos; here such a photo
-    takes the kept cell whose centre is nearest. Where no cell has enough, the fullest is kept.
+    level `s2_level` (0..30) at most. PlaNet drops cells with fewer than `min_photos` and their photos; here such a
+    photo takes the kept cell whose centre is nearest. Where no cell has enough, the fullest is kept.
     """
     vectors = unit_vectors(latitude, longitude)
     leaf = s2.leaf_cells(vectors)
-    position = s2.positions(*leaf, settings["depth"])
-    first, level, cell = split_crowded(position, settings["depth"], settings["max_photos"])
+    position = s2.positions(*leaf, settings["s2_level"])
+    first, level, cell = split_crowded(position, settings["s2_level"], settings["max_photos"])
     photos = np.bincount(cell)
     kept = photos >= settings["min_photos"]
     kept[photos.argmax()] |= not kept.any()
-    position, level = position[first[kept]] >> 2 * (settings["depth"] - level[kept]), level[kept]
+    position, level = position[first[kept]] >> 2 * (settings["s2_level"] - level[kept]), level[kept]
     square = *(coordinate[first[kept]] for coordinate in leaf), level
     number = np.cumsum(kept) - 1
     lost = np.flatnonzero(~kept[cell])
@@ -53,9 +53,9 @@ def s2_cells(latitude: np.ndarray, longitude: np.ndarray, settings: Mapping[str,
 def h3_cells(latitude: np.ndarray, longitude: np.ndarray, settings: Mapping[str, Any]) -> Lattice:
     """The hexagons (and pentagons) of one resolution of Uber's H3 that hold a photo, be they few or many.
 
-    resolution: 0..15; None: see `fitting_resolution`, for as many cells as full ones of `max_photos` would be.
+    h3_resolution: 0..15; None: see `fitting_resolution`, for as many cells as full ones of `max_photos` would be.
     """
-    resolution = settings["resolution"]
+    resolution = settings["h3_resolution"]
     if resolution is None:
         resolution = fitting_resolution(latitude, longitude, len(latitude) / settings["max_photos"])
     index, cell = np.unique(h3_index(latitude, longitude, resolution), return_inverse=True)
@@ -86,12 +86,12 @@ def fitting_resolution(latitude: np.ndarray, longitude: np.ndarray, cells: float
 def quadtree_cells(latitude: np.ndarray, longitude: np.ndarray, settings: Mapping[str, Any]) -> Lattice:
     """Boxes of longitude and latitude, as in OpenStreetView-5M (Astruc et al. 2024), whose cells are its "10/1000".
 
-    A box with more than `max_photos` photos is split in the middle into four, `depth` times (0..30) at most; each that
-    holds a photo is a cell. The first box is the globe (theirs is that of their photos, and 1000 photos are split too).
-    A path's digits are 0 south-west, 1 south-east, 2 north-west, 3 north-east. A photo on a border belongs to the box
-    in the north or east of it.
+    A box with more than `max_photos` photos is split in the middle into four, `quadtree_depth` times (0..30) at most;
+    each that holds a photo is a cell. The first box is the globe (theirs is that of their photos, and 1000 photos are
+    split too). A path's digits are 0 south-west, 1 south-east, 2 north-west, 3 north-east. A photo on a border belongs
+    to the box in the north or east of it.
     """
-    depth = settings["depth"]
+    depth = settings["quadtree_depth"]
     row, column = grid_number((latitude + 90) / 180, depth), grid_number((longitude + 180) / 360, depth)
     first, level, cell = split_crowded(interleaved(row, column, depth), depth, settings["max_photos"])
     row, column = row[first] >> depth - level, column[first] >> depth - level

@@ -6,9 +6,8 @@ Deterministic, whatever the order of rows and the number of workers.
 import logging
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import geopandas as gpd
 import numpy as np
@@ -19,6 +18,8 @@ from homing.geocells.admin import admin_cells
 from homing.geocells.centres import kmeans_cells
 from homing.geocells.country import Cells, Country
 from homing.geocells.describe import describe
+from homing.geocells.lattices import Lattice, h3_cells, quadtree_cells, s2_cells
+from homing.geocells.places import Places
 from homing.geocells.semantic import exceptions, semantic_cells
 from homing.workers import run
 
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 
 Settings = Mapping[str, Any]
 
+LATTICES: dict[str, Callable[..., Lattice]] = {"s2": s2_cells, "h3": h3_cells, "quadtree": quadtree_cells}
 BY_COUNTRY: dict[str, Callable[[Country, Settings], Cells]] = {
     "semantic": semantic_cells,
     "hierarchy": semantic_cells,
@@ -36,8 +38,7 @@ BY_COUNTRY: dict[str, Callable[[Country, Settings], Cells]] = {
 }
 
 
-@dataclass(frozen=True)
-class Partition:
+class Partition(NamedTuple):
     """Geocells, and the photos that shaped them."""
 
     cells: gpd.GeoDataFrame  # columns as in docs/architecture.md
@@ -53,8 +54,10 @@ def make_geocells(areas: gpd.GeoDataFrame, points: pd.DataFrame, settings: Setti
     points = points[points["country"].isin(areas["country"])].sort_values(["latitude", "longitude", "photo_id"])
     if points.empty:
         raise HomingError("geocells: no training photo lies in any administrative area; check labels.boundaries")
+    lattice = settings["method"] in LATTICES
+    made = [lattice_cells(areas, points, settings)] if lattice else _by_country(areas, points, settings, workers)
     cells, shaping = [], []
-    for own_cells, own_points in _by_country(areas, points, settings, workers):
+    for own_cells, own_points in made:
         begin = sum(map(len, cells))
         cells.append(own_cells)
         shaping.append(own_points.assign(cell_id=own_points["cell_id"] + begin))
@@ -110,3 +113,18 @@ def country_cells(areas: gpd.GeoDataFrame, points: pd.DataFrame, settings: Setti
     sizes = described["photos"].to_numpy(), heaviest, described["radius_km"].to_numpy()
     reasons = exceptions(*sizes, settings) if semantic else None
     return described.assign(exception=pd.Series(reasons, dtype=object)), points.assign(cell_id=cell)
+
+
+def lattice_cells(areas: gpd.GeoDataFrame, points: pd.DataFrame, settings: Settings) -> Made:
+    """The cells of a lattice, which know no borders: named by their keys, each in the country of most of its photos."""
+    lattice = LATTICES[settings["method"]](points["latitude"].to_numpy(), points["longitude"].to_numpy(), settings)
+    places, place = Places.of(points["latitude"].to_numpy(), points["longitude"].to_numpy())
+    areas = areas.drop(columns="geometry").sort_values("area_id", ignore_index=True)
+    area, cell = np.empty(len(places), dtype=np.int64), np.empty(len(places), dtype=np.int64)
+    area[place] = areas["area_id"].searchsorted(points["area_id"])
+    cell[place] = lattice.cell
+    held = pd.DataFrame({"cell": cell, "area": area}).drop_duplicates().sort_values(["cell", "area"])
+    rows = [own.to_numpy() for _, own in held.groupby("cell")["area"]]
+    world = Country(areas, np.empty(0, dtype=object), -180.0, places, area)
+    described = describe(Cells(lattice.polygon, cell, rows), world, points, lattice.cell)
+    return described.assign(name=lattice.key, exception=None), points.assign(cell_id=lattice.cell)

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
-from homing.geocells.land import area_km2, disjoint, union
+from homing.geocells.land import area_km2, areas_km2, disjoint, union
+from homing.geocells.partition import LATTICES
 from homing.sphere import chord_to_km, haversine_km, unit_vectors
 
 RADII_KM = (1, 25, 200, 750, 2500)
@@ -32,16 +33,15 @@ def measure(
 
     photos: those of the run's data set (photo_id, latitude, longitude, cell_id, split); shaping: those that shaped the
     cells (photo_id, latitude, longitude, cell_id, area_id, country). What has no answer, as the neighbours of a single
-    place, is null.
+    place or the land lost by a lattice, is null.
     """
-    with_photos = set(cells["country"])
-    land = areas[areas["country"].isin(with_photos)]
+    with_photos = set(shaping["country"])
     figures: dict[str, Any] = {"cells": len(cells), "countries": len(with_photos)}
     for name, column in (("photos_per_cell", "photos"), ("area_km2", "area_km2"), ("radius_km", "radius_km")):
         figures |= spread(name, cells[column].to_numpy())
     return (
         figures
-        | {"area_lost_share": area_lost_share(land, cells)}
+        | {"area_lost_share": None if settings["method"] in LATTICES else area_lost_share(areas, cells)}
         | entropy(shaping["cell_id"].to_numpy(), len(cells))
         | neighbours(areas, shaping)
         | held_out(photos, shaping)
@@ -57,13 +57,14 @@ def spread(name: str, values: np.ndarray) -> dict[str, float]:
     return {f"{name}.{part}": value for part, value in zip(("min", "median", "p95", "max"), found, strict=True)}
 
 
-def area_lost_share(land: gpd.GeoDataFrame, cells: gpd.GeoDataFrame) -> float:
-    """Share of the countries' land that is in no cell, or twice; what overlaps in the areas themselves counts once."""
+def area_lost_share(areas: gpd.GeoDataFrame, cells: gpd.GeoDataFrame) -> float:
+    """Share of the land of countries with cells that is in no cell, or twice; overlaps of areas count once."""
     lost = total = 0.0
-    for country, own in land.groupby("country"):
-        whole = sum(map(area_km2, disjoint(own.sort_values("area_id").geometry.to_numpy())))
-        kept = area_km2(union(cells.geometry[cells["country"] == country].to_numpy()))
-        lost, total = lost + abs(whole - kept), total + whole
+    for country, own in areas[areas["country"].isin(cells["country"])].groupby("country"):
+        whole = areas_km2(disjoint(own.sort_values("area_id").geometry.to_numpy())).sum()
+        shapes = cells.geometry[cells["country"] == country].to_numpy()
+        kept, once = areas_km2(shapes).sum(), area_km2(union(shapes))
+        lost, total = lost + max(abs(whole - kept), abs(whole - once)), total + whole
     return lost / total
 
 
