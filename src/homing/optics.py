@@ -5,6 +5,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 from sklearn.cluster import cluster_optics_xi
 
+SLACK = 1e-9  # of rounding
 DECIMALS = 1e15  # scikit-learn rounds distances to as many digits as a float64 has
 
 
@@ -24,8 +25,50 @@ def optics_clusters(plane: np.ndarray, min_samples: int, xi: float) -> np.ndarra
 def optics_order(plane: np.ndarray, min_samples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Ordering, reachability and predecessor of each point, as sklearn.cluster.OPTICS gives them (Euclidean)."""
     plane = np.ascontiguousarray(plane, dtype=np.float64)
-    core = cKDTree(plane).query(plane, k=[min_samples])[0][:, 0]
+    core = core_distances(plane, min_samples)
     return _sweep(np.ascontiguousarray(plane.T), np.rint(core * DECIMALS) / DECIMALS)
+
+
+def core_distances(plane: np.ndarray, min_samples: int) -> np.ndarray:
+    """Distance (n,) from each point (n, d) to its nearest `min_samples`, itself included."""
+    order = cKDTree(plane).indices  # neighbours follow each other
+    found = np.empty(len(plane))
+    found[order] = _core_distances(np.ascontiguousarray(plane[order].T), min_samples)
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _core_distances(columns, rank):
+    """Distance of each point to the `rank`-th nearest.
+
+    It differs from that of the point before by no more than the two are apart: all that is nearer is counted, and only
+    what lies in this ring is put in order.
+    """
+    dimensions, count = columns.shape
+    core = np.empty(count)
+    squares, ring = np.empty(count), np.empty(count)
+    low, high = 0.0, np.inf
+    for point in range(count):
+        squares[:] = 0.0
+        for dimension in range(dimensions):
+            here = columns[dimension, point]
+            for other in range(count):
+                away = columns[dimension, other] - here
+                squares[other] += away * away
+        if point:
+            apart = np.sqrt(squares[point - 1])
+            low, high = (core[point - 1] - apart) * (1 - SLACK), (core[point - 1] + apart) * (1 + SLACK)
+        least, most = max(low, 0.0) ** 2, high**2
+        nearer = 0
+        for other in range(count):
+            nearer += squares[other] < least
+        size = 0
+        for other in range(count):
+            if least <= squares[other] <= most:
+                ring[size] = squares[other]
+                size += 1
+        core[point] = np.sqrt(np.partition(ring[:size], rank - 1 - nearer)[rank - 1 - nearer])
+    return core
 
 
 @numba.njit(cache=True, nogil=True)
