@@ -162,4 +162,8 @@ def areas_of(land: shapely.Geometry, rows: np.ndarray, geometry: np.ndarray) -> 
     if len(rows) == 1:
         return rows
     near = rows[np.sort(shapely.STRtree(geometry[rows]).query(land, predicate="intersects"))]
-    return near[shapely.area(shapely.intersection(geometry[near], land)) > TOUCHED]
+    shapely.prepare(land)
+    touched = shapely.covers(land, geometry[near])
+    partly = ~touched
+    touched[partly] = shapely.area(shapely.intersection(geometry[near[partly]], land)) > TOUCHED
+    return near[touched]

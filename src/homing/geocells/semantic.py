@@ -30,10 +30,12 @@ def semantic_cells(country: Country, settings: Settings) -> Cells:
     land, areas, cell = [], [], np.empty(len(country.places), dtype=np.int64)
     for group in groups:
         rows = places_in(group)
-        for part in divide(union(country.geometry[group]), country.places[rows], limits):
+        parts = divide(union(country.geometry[group]), country.places[rows], limits)
+        for part in parts:
             cell[rows[part.rows]] = len(land)
             land.append(part.land)
-            areas.append(areas_of(part.land, np.array(group), country.geometry))
+            whole = np.array(group)
+            areas.append(whole if len(parts) == 1 else areas_of(part.land, whole, country.geometry))
     return Cells(np.array(land), cell, areas)
 
 
