@@ -44,7 +44,7 @@ rule compare_geocells:
         mem_mb=size_mb(4000, 10),
         runtime=240,
     params:
-        settings=settings("compare_geocells", "geocells"),
+        settings=settings("compare_geocells", "geocells", "compare_geocells"),
     message:
         "Put the geocells of run {wildcards.run} beside other partitions"
     script:

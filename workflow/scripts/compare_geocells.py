@@ -11,7 +11,7 @@ with job(snakemake) as config:
     settings = config["geocells"]
     own = read_json(snakemake.input.quality)
     partitions = {settings["method"]: own}
-    others = [method for method in settings["compare"] if method not in partitions]
+    others = [method for method in config["compare_geocells"] if method not in partitions]
     if others:
         areas = gpd.read_parquet(snakemake.input.areas)
         points, photos = shaping_and_run_photos(dict(snakemake.input.items()))

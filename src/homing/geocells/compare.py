@@ -78,18 +78,18 @@ def as_text(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def at_equal_count(
     method: str,
-    cells: int,
+    cells: int | None,
     areas: gpd.GeoDataFrame,
     points: pd.DataFrame,
     photos: pd.DataFrame,
     settings: Settings,
     workers: int,
 ) -> dict[str, Any]:
-    """The quality of another method's partition that has about as many cells.
+    """The quality of a method's partition that has about as many cells; None: as many as its settings make.
 
     areas, points: as for `make_geocells`; photos: those of the run (photo_id, latitude, longitude, country, split).
     """
-    settings = fitted(method, cells, areas, points, settings)
+    settings = fitted(method, cells, areas, points, settings) if cells else settings
     made = make_geocells(areas, points, settings, workers)
     found = photos.assign(cell_id=assign(made.cells, made.shaping, photos, method not in LATTICES))
     return measure(areas, made.cells, made.exceptions, found, made.shaping, settings)
