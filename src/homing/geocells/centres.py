@@ -18,7 +18,7 @@ def kmeans_cells(country: Country, settings: Settings) -> Cells:
     """Cells around centres of as many photos as lie between `min_photos` and `max_photos` (their geometric mean)."""
     places = country.places
     each = np.sqrt(settings["min_photos"] * settings["max_photos"])
-    centres = lloyd(places, min(len(places), max(1, round(places.photos.sum() / each))))
+    centres = lloyd(places, min(len(places), centre_count(places.photos.sum(), each)))
     land = union(country.geometry)
     faces, islands = cut(land, centres, label_borders(centres.vectors, np.arange(len(centres)), reach(land, centres)))
     pieces = np.concatenate([faces, islands])
@@ -27,6 +27,11 @@ def kmeans_cells(country: Country, settings: Settings) -> Cells:
     cells = collected(pieces, cell)
     rows = np.arange(len(country.areas))
     return Cells(cells, cell[located(pieces, places)], [areas_of(one, rows, country.geometry) for one in cells])
+
+
+def centre_count(photos: int, each: float) -> int:
+    """How many centres a country of so many photos has."""
+    return max(1, round(photos / each))
 
 
 def lloyd(places: Places, count: int) -> Places:

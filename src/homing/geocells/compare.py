@@ -8,6 +8,7 @@ import geopandas as gpd
 import pandas as pd
 
 from homing.geocells.assign import assign
+from homing.geocells.centres import centre_count
 from homing.geocells.country import Settings
 from homing.geocells.partition import LATTICES, make_geocells
 from homing.geocells.quality import RADII_KM, measure
@@ -106,9 +107,9 @@ def fitted(
         own = areas["country"].isin(points["country"])
         sizes = {name: abs(ids[own].nunique() - cells) for name, ids in level.items()}
         return chosen | {"admin_level": min(sizes, key=sizes.get)}
-    if method in ("kmeans", "h3"):
+    if method == "h3":
         return chosen | {"min_photos": each, "max_photos": each}
-    ratio = settings["max_photos"] / settings["min_photos"]
+    ratio = 1 if method == "kmeans" else settings["max_photos"] / settings["min_photos"]
     low, high = each / 10, each * 10
     for _ in range(TRIES):  # more photos in a cell, fewer cells
         most = (low * high) ** 0.5
@@ -123,4 +124,7 @@ def fitted(
 def _cells_of(method: str, areas: gpd.GeoDataFrame, points: pd.DataFrame, settings: Settings) -> int:
     if method in LATTICES:
         return len(LATTICES[method](points["latitude"].to_numpy(), points["longitude"].to_numpy(), settings).key)
+    if method == "kmeans":
+        sizes = points.loc[points["country"].isin(areas["country"]), "country"].value_counts()
+        return sum(centre_count(size, settings["max_photos"]) for size in sizes)
     return len(make_geocells(areas, points, settings).cells)
