@@ -17,7 +17,8 @@ from homing.geocells.voronoi import tangent_frame
 from homing.labels.grid import Grid
 from homing.sphere import unit_vectors
 
-BULGE = 1.1  # of the way to the farthest vertex: how far edges may reach beyond their ends
+EDGE_DEGREES = 10  # longer edges may reach far beyond their ends: along a parallel around a pole, over 180 degrees
+BULGE = 1.1  # of the way to the farthest vertex: how far the others may
 TOUCHED = 1e-9  # square degrees
 NEAR_KM = 1.0  # a place this close to its land was put on its border, up to rounding
 
@@ -126,7 +127,7 @@ def _drawn(borders: Arcs, land: shapely.Geometry, places: Places) -> np.ndarray:
 
 def reach(land: shapely.Geometry, places: Places) -> float:
     """How far the land reaches from the mean of its places (radians)."""
-    vertices = shapely.get_coordinates(land)
+    vertices = shapely.get_coordinates(shapely.segmentize(land, EDGE_DEGREES))
     towards = unit_vectors(vertices[:, 1], vertices[:, 0]) @ tangent_frame(places.vectors)[0]
     return min(np.pi, BULGE * float(np.arccos(np.clip(towards.min(), -1, 1))))
 
