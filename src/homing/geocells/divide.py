@@ -127,7 +127,7 @@ def _drawn(borders: Arcs, land: shapely.Geometry, places: Places) -> np.ndarray:
 
 def reach(land: shapely.Geometry, places: Places) -> float:
     """How far the land reaches from the mean of its places (radians)."""
-    vertices = shapely.get_coordinates(shapely.segmentize(land, EDGE_DEGREES))
+    vertices = shapely.get_coordinates(shapely.segmentize(shapely.boundary(land), EDGE_DEGREES))
     towards = unit_vectors(vertices[:, 1], vertices[:, 0]) @ tangent_frame(places.vectors)[0]
     return min(np.pi, BULGE * float(np.arccos(np.clip(towards.min(), -1, 1))))
 
@@ -138,8 +138,14 @@ def _faces(pieces: np.ndarray, drawn: np.ndarray) -> np.ndarray:
         return pieces
     network = shapely.unary_union([*shapely.boundary(pieces), *drawn])
     faces = shapely.get_parts(shapely.polygonize(shapely.get_parts(network)))
-    inside = shapely.STRtree(pieces).query(shapely.point_on_surface(faces), predicate="within")[0]
-    return faces[np.unique(inside)]
+    points = shapely.point_on_surface(faces)
+    face, piece = shapely.STRtree(pieces).query(points, predicate="intersects")
+    # Where a border runs along an edge, up to rounding, a face is a hair's breadth wide, and such a point on its edge.
+    land = shapely.contains_properly(pieces[piece], points[face])
+    hair = np.flatnonzero(~land)
+    common = shapely.intersection(faces[face[hair]], pieces[piece[hair]])
+    land[hair] = shapely.area(common) > shapely.area(faces[face[hair]]) / 2
+    return faces[np.unique(face[land])]
 
 
 def located(faces: np.ndarray, places: Places) -> np.ndarray:
