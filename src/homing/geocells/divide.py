@@ -104,7 +104,7 @@ def cut(land: shapely.Geometry, places: Places, borders: Arcs) -> tuple[np.ndarr
     parts = shapely.get_parts(land)
     drawn = _drawn(borders, land, places)
     met = np.unique(shapely.STRtree(parts).query(drawn, predicate="intersects")[1])
-    return _faces(parts[met], drawn), np.delete(parts, met)
+    return _faces(parts[met], drawn)[0], np.delete(parts, met)
 
 
 def collected(pieces: np.ndarray, unit: np.ndarray) -> np.ndarray:
@@ -132,10 +132,18 @@ def reach(land: shapely.Geometry, places: Places) -> float:
     return min(np.pi, BULGE * float(np.arccos(np.clip(towards.min(), -1, 1))))
 
 
-def _faces(pieces: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """The polygons that lines cut from others: all share their vertices, so that nothing is lost or twice."""
+def matched(shapes: np.ndarray) -> np.ndarray:
+    """The shapes with a corner wherever the border of one ends on an edge of another, so that these share edges."""
+    parts, shape = shapely.get_parts(shapes, return_index=True)
+    faces, part = _faces(parts, np.empty(0, dtype=object))
+    return collected(faces, shape[part])
+
+
+def _faces(pieces: np.ndarray, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The polygons that lines cut from others: all share their vertices, so that nothing is lost or twice; and whose
+    part each is."""
     if not len(pieces):
-        return pieces
+        return pieces, np.empty(0, dtype=np.int64)
     network = shapely.unary_union([*shapely.boundary(pieces), *drawn])
     faces = shapely.get_parts(shapely.polygonize(shapely.get_parts(network)))
     points = shapely.point_on_surface(faces)
@@ -145,7 +153,8 @@ def _faces(pieces: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     hair = np.flatnonzero(~land)
     common = shapely.intersection(faces[face[hair]], pieces[piece[hair]])
     land[hair] = shapely.area(common) > shapely.area(faces[face[hair]]) / 2
-    return faces[np.unique(face[land])]
+    face, first = np.unique(face[land], return_index=True)
+    return faces[face], piece[land][first]
 
 
 def located(faces: np.ndarray, places: Places) -> np.ndarray:

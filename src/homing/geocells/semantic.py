@@ -8,7 +8,7 @@ import numpy as np
 
 from homing.geocells.country import Cells, Country, Settings
 from homing.geocells.describe import main_areas
-from homing.geocells.divide import Limits, areas_of, divide
+from homing.geocells.divide import Limits, areas_of, divide, matched
 from homing.geocells.land import union
 from homing.geocells.merge import merge_small
 
@@ -51,7 +51,7 @@ def _joined(cells: Cells, country: Country, limits: Limits) -> Cells:
 
     region = country.areas["region_id"].to_numpy()[main_areas(cells, country)]
     regions = [None if name != name else name for name in region]
-    groups = merge_small(cells.land, regions, photos, limits.min_photos, limits.max_photos, beyond)
+    groups = merge_small(matched(cells.land), regions, photos, limits.min_photos, limits.max_photos, beyond)
     number = np.empty(len(cells.land), dtype=np.int64)
     for joined, group in enumerate(groups):
         number[group] = joined
