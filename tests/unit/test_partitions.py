@@ -70,7 +70,7 @@ def test_administrative_cells_are_the_areas_and_the_regions(world, made):
 
 
 def test_photos_of_k_means_cells_lie_nearest_to_the_centre_of_their_own(world, made):
-    cells, shaping, _ = made["kmeans"]
+    _, shaping, _ = made["kmeans"]
     each = np.sqrt(SETTINGS["min_photos"] * SETTINGS["max_photos"])
     for country, own in shaping.groupby("country"):
         areas = world.areas[world.areas["country"] == country]
