@@ -67,7 +67,9 @@ def lines(arcs: Arcs, centre: np.ndarray, radius: float, middle_longitude: float
         near = np.arccos(np.clip(middle @ centre, -1, 1)) <= radius + half + MARGIN
         number, begin, end, middle = number[near], begin[near], end[near], middle[near]
         start, stop = arcs.at(number, begin), arcs.at(number, end)
-        bent = (depth < DEEPEST) & (_deviation_km(start, middle, stop) > arcs.tolerance_km[number])
+        quarter = arcs.at(number, 0.75 * begin + 0.25 * end)  # across the equator an arc is an S, its middle straight
+        away_km = np.maximum(_deviation_km(start, middle, stop, 0.5), _deviation_km(start, quarter, stop, 0.25))
+        bent = (depth < DEEPEST) & (away_km > arcs.tolerance_km[number])
         drawn.append(np.stack([start[~bent], stop[~bent]], axis=1))
         number, begin, end = number[bent], begin[bent], end[bent]
         number, begin, end = _halved(number, begin, end)
@@ -79,12 +81,12 @@ def _halved(number: np.ndarray, begin: np.ndarray, end: np.ndarray) -> tuple[np.
     return np.tile(number, 2), np.concatenate([begin, middle]), np.concatenate([middle, end])
 
 
-def _deviation_km(start: np.ndarray, middle: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """How far the middle of an arc is from the middle of the straight line in degrees."""
-    (lat_a, lon_a), (lat_m, lon_m), (lat_b, lon_b) = (_radians(vectors) for vectors in (start, middle, end))
-    up = (lat_a + lat_b) / 2 - lat_m
-    across = (_turned(lon_a - lon_m, 2 * np.pi) + _turned(lon_b - lon_m, 2 * np.pi)) / 2
-    return EARTH_RADIUS_KM * np.hypot(up, np.cos(lat_m) * across)
+def _deviation_km(start: np.ndarray, place: np.ndarray, end: np.ndarray, share: float) -> np.ndarray:
+    """How far a place on an arc is from that share of the way along the straight line in degrees."""
+    (lat_a, lon_a), (lat, lon), (lat_b, lon_b) = (_radians(vectors) for vectors in (start, place, end))
+    up = (1 - share) * lat_a + share * lat_b - lat
+    across = (1 - share) * _turned(lon_a - lon, 2 * np.pi) + share * _turned(lon_b - lon, 2 * np.pi)
+    return EARTH_RADIUS_KM * np.hypot(up, np.cos(lat) * across)
 
 
 def _straight(ends: np.ndarray, middle_longitude: float) -> np.ndarray:

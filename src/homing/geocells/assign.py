@@ -15,23 +15,29 @@ def assign(cells: gpd.GeoDataFrame, shaping: pd.DataFrame, photos: pd.DataFrame,
 
     within_countries: a photo belongs to the cell of its country that holds it, or off the coast to the nearest one;
     else (partitions that know no countries) to whichever cell holds it. All others take the cell of the nearest shaping
-    photo (latitude, longitude, cell_id) anywhere.
+    photo (country, latitude, longitude, cell_id) anywhere. At the place of a shaping photo, be it on a border, all have
+    its cell.
     """
     latitude, longitude = photos["latitude"].to_numpy(), photos["longitude"].to_numpy()
-    cell_ids = np.full(len(photos), -1, dtype=np.int64)
+    cell_ids = _known(shaping, photos, [*["country"] * within_countries, "latitude", "longitude"])
+    new = np.flatnonzero(cell_ids < 0)
     if within_countries:
         shapes = dict(list(cells.groupby("country")))
-        for country, rows in (
-            photos["country"].reset_index(drop=True).groupby(photos["country"].to_numpy()).indices.items()
-        ):
+        for country, own in pd.Series(new).groupby(photos["country"].to_numpy()[new]):
             if country in shapes:
-                cell_ids[rows] = _in_cells(shapes[country], latitude[rows], longitude[rows], NEAREST_KM)
+                cell_ids[own] = _in_cells(shapes[country], latitude[own], longitude[own], NEAREST_KM)
     else:
-        cell_ids = _in_cells(cells, latitude, longitude, 0)
+        cell_ids[new] = _in_cells(cells, latitude[new], longitude[new], 0)
     lost = np.flatnonzero(cell_ids < 0)
     if len(lost):
         cell_ids[lost] = nearest_cell(shaping, latitude[lost], longitude[lost])
     return cell_ids
+
+
+def _known(shaping: pd.DataFrame, photos: pd.DataFrame, place: list[str]) -> np.ndarray:
+    """cell_id of photos at places of shaping photos, -1 elsewhere."""
+    cell_of = shaping.drop_duplicates(place)[[*place, "cell_id"]]
+    return np.array(photos[place].merge(cell_of, on=place, how="left")["cell_id"].fillna(-1), dtype=np.int64)
 
 
 def _in_cells(cells: gpd.GeoDataFrame, latitude: np.ndarray, longitude: np.ndarray, nearest_km: float) -> np.ndarray:

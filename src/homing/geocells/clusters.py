@@ -1,4 +1,4 @@
-"""Ways to part the places of one cell: by density clusters (OPTICS), else by a great circle across."""
+"""Ways to part the places of one cell: by density clusters (OPTICS), by a great circle across, around a full place."""
 
 from collections.abc import Iterator, Sequence
 
@@ -30,6 +30,17 @@ def partings(places: Places, smallest: int, optics: Sequence[tuple[float, float]
                 if labels is not None:
                     yield label_borders(places.vectors, labels, reach)
     yield from straight_cuts(places, smallest, reach)
+    yield from around_fullest(places, smallest, reach)
+
+
+def around_fullest(places: Places, smallest: int, reach: float) -> Iterator[Arcs]:
+    """The border of the fullest place, with those nearest to it if it has too few photos, to the rest around it."""
+    away = np.linalg.norm(places.vectors - places.vectors[places.photos.argmax()], axis=1)
+    order = np.argsort(away, kind="stable")
+    within = np.cumsum(places.photos[order])
+    inner = int(np.searchsorted(within, smallest)) + 1
+    if inner < len(places) and within[-1] - within[inner - 1] >= smallest:
+        yield label_borders(places.vectors, np.isin(np.arange(len(places)), order[:inner]).astype(int), reach)
 
 
 def grow_clusters(places: Places, clusters: np.ndarray, smallest: int) -> np.ndarray | None:

@@ -25,7 +25,7 @@ def describe(cells: Cells, country: Country, points: pd.DataFrame, cell: np.ndar
     middle = unit_vectors(latitude, longitude)
     radius = np.zeros(count)
     np.maximum.at(radius, cell, chord_to_km(np.linalg.norm(vectors - middle[cell], axis=1)))
-    main = country.areas.iloc[_main_areas(cells, country)].reset_index(drop=True)
+    main = country.areas.iloc[main_areas(cells, country)].reset_index(drop=True)
     name = main["area"].fillna(main["region"]).fillna(main["country_name"])
     same = name.groupby([main["area_id"], name]).transform("size") > 1
     number = name.groupby([main["area_id"], name]).cumcount() + 1
@@ -43,7 +43,7 @@ def describe(cells: Cells, country: Country, points: pd.DataFrame, cell: np.ndar
     return gpd.GeoDataFrame(described, geometry=land, crs="EPSG:4326")
 
 
-def _main_areas(cells: Cells, country: Country) -> np.ndarray:
+def main_areas(cells: Cells, country: Country) -> np.ndarray:
     """Row of the area that most photos of each cell are in; of a cell without photos, its first area."""
     held = pd.DataFrame({"cell": cells.cell, "area": country.area, "photos": country.places.photos})
     held = held.groupby(["cell", "area"], as_index=False)["photos"].sum()

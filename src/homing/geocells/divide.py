@@ -17,7 +17,8 @@ from homing.geocells.voronoi import tangent_frame
 from homing.labels.grid import Grid
 from homing.sphere import unit_vectors
 
-BULGE = 1.1  # of the way to the farthest vertex: how far edges may reach beyond their ends
+EDGE_DEGREES = 10  # longer edges may reach far beyond their ends: along a parallel around a pole, over 180 degrees
+BULGE = 1.1  # of the way to the farthest vertex: how far the others may
 TOUCHED = 1e-9  # square degrees
 NEAR_KM = 1.0  # a place this close to its land was put on its border, up to rounding
 
@@ -103,7 +104,7 @@ def cut(land: shapely.Geometry, places: Places, borders: Arcs) -> tuple[np.ndarr
     parts = shapely.get_parts(land)
     drawn = _drawn(borders, land, places)
     met = np.unique(shapely.STRtree(parts).query(drawn, predicate="intersects")[1])
-    return _faces(parts[met], drawn), np.delete(parts, met)
+    return _faces(parts[met], drawn)[0], np.delete(parts, met)
 
 
 def collected(pieces: np.ndarray, unit: np.ndarray) -> np.ndarray:
@@ -126,19 +127,34 @@ def _drawn(borders: Arcs, land: shapely.Geometry, places: Places) -> np.ndarray:
 
 def reach(land: shapely.Geometry, places: Places) -> float:
     """How far the land reaches from the mean of its places (radians)."""
-    vertices = shapely.get_coordinates(land)
+    vertices = shapely.get_coordinates(shapely.segmentize(shapely.boundary(land), EDGE_DEGREES))
     towards = unit_vectors(vertices[:, 1], vertices[:, 0]) @ tangent_frame(places.vectors)[0]
     return min(np.pi, BULGE * float(np.arccos(np.clip(towards.min(), -1, 1))))
 
 
-def _faces(pieces: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """The polygons that lines cut from others: all share their vertices, so that nothing is lost or twice."""
+def matched(shapes: np.ndarray) -> np.ndarray:
+    """The shapes with a corner wherever the border of one ends on an edge of another, so that these share edges."""
+    parts, shape = shapely.get_parts(shapes, return_index=True)
+    faces, part = _faces(parts, np.empty(0, dtype=object))
+    return collected(faces, shape[part])
+
+
+def _faces(pieces: np.ndarray, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The polygons that lines cut from others: all share their vertices, so that nothing is lost or twice; and whose
+    part each is."""
     if not len(pieces):
-        return pieces
+        return pieces, np.empty(0, dtype=np.int64)
     network = shapely.unary_union([*shapely.boundary(pieces), *drawn])
     faces = shapely.get_parts(shapely.polygonize(shapely.get_parts(network)))
-    inside = shapely.STRtree(pieces).query(shapely.point_on_surface(faces), predicate="within")[0]
-    return faces[np.unique(inside)]
+    points = shapely.point_on_surface(faces)
+    face, piece = shapely.STRtree(pieces).query(points, predicate="intersects")
+    # Where a border runs along an edge, up to rounding, a face is a hair's breadth wide, and such a point on its edge.
+    land = shapely.contains_properly(pieces[piece], points[face])
+    hair = np.flatnonzero(~land)
+    common = shapely.intersection(faces[face[hair]], pieces[piece[hair]])
+    land[hair] = shapely.area(common) > shapely.area(faces[face[hair]]) / 2
+    face, first = np.unique(face[land], return_index=True)
+    return faces[face], piece[land][first]
 
 
 def located(faces: np.ndarray, places: Places) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from homing.geocells.country import Settings
+from homing.geocells.divide import matched
 from homing.geocells.land import union
 from homing.geocells.merge import merge_small
 from homing.sphere import from_vectors, unit_vectors
@@ -52,7 +53,7 @@ def _merged(cells: gpd.GeoDataFrame, node: np.ndarray, smallest: int, largest: i
         photos = np.bincount(group, cells["photos"].to_numpy()[rows]).astype(np.int64)
         regions = [cells["region_id"].iloc[own[0]] for own in members]
         regions = [None if pd.isna(region) else region for region in regions]
-        for joined in merge_small(land, regions, photos, smallest, largest):
+        for joined in merge_small(matched(land), regions, photos, smallest, largest):
             merged[np.concatenate([members[number] for number in joined])] = begin
             begin += 1
     return merged

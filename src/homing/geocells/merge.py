@@ -34,8 +34,9 @@ def merge_small(
 
     The smallest group is merged first; it goes to the neighbour of the same region that stays within `largest`, with
     which it shares the longest border; a group without neighbours (an island) goes to the nearest one. Groups that
-    would be too wide together stay apart, small as they may be. `needy_first`: neighbours that have too few photos too
-    are preferred, and islands, which have the least choice, are merged first; more groups may be left then.
+    would be too wide together stay apart, small as they may be, unless it has no photos. `needy_first`: neighbours that
+    have too few photos too are preferred, and islands, which have the least choice, are merged first; more groups may
+    be left then.
     """
     groups = {row: Group([row], int(photos[row]), regions[row]) for row in range(len(geometry))}
     for (one, other), length in shared_borders(geometry).items():
@@ -60,7 +61,9 @@ def merge_small(
         if row not in groups or groups[row].photos != count:
             continue
         choice = _neighbours(groups, row, largest, areas, smallest if needy_first else 0)
-        target = next((other for other in choice if not too_wide(groups[row].areas + groups[other].areas)), None)
+        empty = not groups[row].photos  # makes nothing wider
+        fits = (other for other in choice if empty or not too_wide(groups[row].areas + groups[other].areas))
+        target = next(fits, None)
         if target is None:
             continue
         _absorb(groups, target, row)

@@ -110,7 +110,8 @@ def country_cells(areas: gpd.GeoDataFrame, points: pd.DataFrame, settings: Setti
     heaviest = np.zeros(len(described), dtype=np.int64)
     np.maximum.at(heaviest, cells.cell, country.places.photos)
     semantic = settings["method"] in ("semantic", "hierarchy")
-    sizes = described["photos"].to_numpy(), heaviest, described["radius_km"].to_numpy()
+    on_land_km = country.places.radii_km(cells.cell, len(described))
+    sizes = described["photos"].to_numpy(), heaviest, described["radius_km"].to_numpy(), on_land_km
     reasons = exceptions(*sizes, settings) if semantic else None
     return described.assign(exception=pd.Series(reasons, dtype=object)), points.assign(cell_id=cell)
 

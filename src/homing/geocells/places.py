@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from homing.sphere import chord_to_km, unit_vectors
+from homing.sphere import chord_to_km, from_vectors, unit_vectors
 
 
 @dataclass(frozen=True)
@@ -36,3 +36,11 @@ class Places:
         if length < 1e-9:
             return float(chord_to_km(2))
         return float(chord_to_km(np.linalg.norm(self.vectors - mean / length, axis=1).max()))
+
+    def radii_km(self, group: np.ndarray, count: int) -> np.ndarray:
+        """The same of each group 0..count-1; group: (n,) its number. 0 without photos."""
+        sums = np.stack([np.bincount(group, self.photos * part, count) for part in self.vectors.T], axis=1)
+        middle = unit_vectors(*from_vectors(sums))
+        radius = np.zeros(count)
+        np.maximum.at(radius, group, chord_to_km(np.linalg.norm(self.vectors - middle[group], axis=1)))
+        return radius

@@ -7,7 +7,8 @@ and the maximum wherever that is possible, and a cell is in one piece where its 
 import numpy as np
 
 from homing.geocells.country import Cells, Country, Settings
-from homing.geocells.divide import Limits, areas_of, divide
+from homing.geocells.describe import main_areas
+from homing.geocells.divide import Limits, areas_of, divide, matched
 from homing.geocells.land import union
 from homing.geocells.merge import merge_small
 
@@ -36,19 +37,47 @@ def semantic_cells(country: Country, settings: Settings) -> Cells:
             land.append(part.land)
             whole = np.array(group)
             areas.append(whole if len(parts) == 1 else areas_of(part.land, whole, country.geometry))
-    return Cells(np.array(land), cell, areas)
+    cells = Cells(np.array(land), cell, areas)
+    return cells if limits.max_radius_km is None else _joined(cells, country, limits)
 
 
-def exceptions(photos: np.ndarray, heaviest: np.ndarray, radius_km: np.ndarray, settings: Settings) -> list[str | None]:
-    """Why each cell is outside the limits, None within them.
+def _joined(cells: Cells, country: Country, limits: Limits) -> Cells:
+    """What cuts for `max_radius_km` left with too few photos joins a neighbour, of any areas, within all limits."""
+    order = np.argsort(cells.cell, kind="stable")
+    places = np.split(order, np.cumsum(np.bincount(cells.cell, minlength=len(cells.land)))[:-1])
+    photos = np.bincount(cells.cell, country.places.photos, len(cells.land)).astype(np.int64)
 
-    photos, heaviest, radius_km: (n,) photos in a cell, at its fullest place, and how far they reach.
+    def beyond(group: list[int]) -> bool:
+        own = country.places[np.concatenate([places[number] for number in group])]
+        return own.photos.sum() > limits.max_photos or limits.wide(own)
+
+    region = country.areas["region_id"].to_numpy()[main_areas(cells, country)]
+    regions = [None if name != name else name for name in region]
+    groups = merge_small(matched(cells.land), regions, photos, limits.min_photos, limits.max_photos, beyond)
+    number = np.empty(len(cells.land), dtype=np.int64)
+    for joined, group in enumerate(groups):
+        number[group] = joined
+    return Cells(
+        np.array([union(cells.land[group]) for group in groups]),
+        number[cells.cell],
+        [np.unique(np.concatenate([cells.areas[part] for part in group])) for group in groups],
+    )
+
+
+def exceptions(
+    photos: np.ndarray, heaviest: np.ndarray, radius_km: np.ndarray, on_land_km: np.ndarray, settings: Settings
+) -> list[str | None]:
+    """Why each cell of a country is outside the limits, None within them.
+
+    photos, heaviest, radius_km, on_land_km: (n,) photos in a cell and at its fullest place, how far they reach, and how
+    far their places on the land do.
     """
     least, most, widest = settings["min_photos"], settings["max_photos"], settings["max_radius_km"]
+    country_is_small = photos.sum() < least
 
-    def reason(count: int, at_one_place: int, reach: float) -> str | None:
+    def reason(count: int, at_one_place: int, reach: float, on_land: float) -> str | None:
         if count < least:
-            return "its country has fewer photos than min_photos" if widest is None else _SPARSE
+            return "its country has fewer photos than min_photos" if country_is_small else _SPARSE
         if count > most:
             if -(-count // most) * least > count:
                 return "no number of cells of min_photos to max_photos makes up its photos"
@@ -56,10 +85,12 @@ def exceptions(photos: np.ndarray, heaviest: np.ndarray, radius_km: np.ndarray, 
                 return f"one place holds {at_one_place} photos"
             return "no cut leaves min_photos on both sides, each in one piece"
         if widest is not None and reach > widest:
-            return "no cut makes it narrower than max_radius_km"
+            off_coast = "its photos off the coast are farther apart than their places on it"
+            return "no cut makes it narrower than max_radius_km" if on_land > widest else off_coast
         return None
 
-    return [reason(*row) for row in zip(photos.tolist(), heaviest.tolist(), radius_km.tolist(), strict=True)]
+    sizes = (sizes.tolist() for sizes in (photos, heaviest, radius_km, on_land_km))
+    return [reason(*row) for row in zip(*sizes, strict=True)]
 
 
-_SPARSE = "its country has fewer photos than min_photos, or it would be wider than max_radius_km"
+_SPARSE = "with any neighbour it would be wider than max_radius_km or have more than max_photos"
