@@ -1,10 +1,11 @@
 """Captions drawn anew in each epoch. A draw depends on the seed, the epoch and the photo, not on batch or process."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+
+from homing.seeds import photo_rng
 
 EMPTY = "A photo."
 
@@ -35,9 +36,3 @@ def sample_captions(
     chosen = frame.iloc[np.asarray(rows)]
     records = chosen.astype(object).where(chosen.notna(), None).to_dict("records")
     return [sample_caption(record, settings, photo_rng(seed, epoch, record["photo_id"])) for record in records]
-
-
-def photo_rng(seed: int, epoch: int, photo_id: str) -> np.random.Generator:
-    """The random generator of one photo in one epoch."""
-    digest = hashlib.blake2b(f"{seed}/{epoch}/{photo_id}".encode(), digest_size=8).digest()
-    return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))
