@@ -196,7 +196,7 @@ def run_config(config: Config, run: str) -> Config:
     """The configuration of one run: the variant's keys over the shared ones; a retrieved checkpoint is a folder."""
     chosen = merge(config, config["variants"].get(run, {})) | {"run": run, "variants": {}}
     if source := chosen["model"]["source"]:
-        chosen["model"]["pretrained"] = f"results/raw/{source}"
+        chosen["model"]["pretrained"] = f"results/encoders/{source}"
     return chosen
 
 

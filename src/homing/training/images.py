@@ -1,8 +1,7 @@
-"""Images for training, by photo: decoded ahead of the step by threads, or once into memory where they all fit."""
+"""Images for training, by photo: decoded by threads, each time or once into memory where they all fit."""
 
-import time
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 SMALLEST_CROP = 0.8  # of the side
 WHOLE = (0.0, 0.0, 1.0)
 CACHE_BYTES = 1_500_000_000
-AHEAD = 3  # batches that are prepared while one is trained on
 CHUNK = 16  # images that a thread does at a time
 
 
@@ -29,7 +27,6 @@ class Images:
     """The images of `photo_ids` as uint8 tensors of one side.
 
     views: how many views of a place are given, all of them or 1; of several stored ones, 1 is drawn anew in each epoch.
-    `waited_seconds` counts how long `batch` had to wait for the threads.
     """
 
     def __init__(
@@ -50,8 +47,6 @@ class Images:
             missing = self.photo_ids[int(np.argmin(self.rows))]
             raise HomingError(f"{reader.index_path}: no photo {missing!r}; import the photos again")
         self.pool = ThreadPoolExecutor(max(1, threads))
-        self.ahead: dict[tuple[int | None, bytes], tuple[Tensor, list[Future]]] = {}
-        self.waited_seconds = 0.0
         self.stored_side = round(side / SMALLEST_CROP) if augment else side
         shape = (len(self.rows) * self.stored_views, 3, self.stored_side, self.stored_side)
         fits = np.prod(shape, dtype=np.int64) <= cache_bytes
@@ -64,32 +59,13 @@ class Images:
         Augmented when `epoch` is given, by a draw of seed, epoch and photo alone. In pinned memory where there is a
         GPU. Raises HomingError naming the photo that cannot be decoded.
         """
-        self._begin(items, epoch)
-        images, parts = self.ahead.pop(_key(items, epoch))
-        started = time.perf_counter()
-        for part in parts:
-            part.result()
-        self.waited_seconds += time.perf_counter() - started
-        return images
-
-    def prefetch(self, items: np.ndarray, epoch: int | None) -> None:
-        """Have a later batch prepared; nothing happens while enough are under way."""
-        if len(self.ahead) < AHEAD:
-            self._begin(items, epoch)
-
-    def _begin(self, items: np.ndarray, epoch: int | None) -> None:
-        key = _key(items, epoch)
-        if key in self.ahead:
-            return
         shape = (len(items), 3, self.side, self.side)
         shape = shape if self.views == 1 else (len(items), self.views, *shape[1:])
         images = torch.empty(shape, dtype=torch.uint8, pin_memory=torch.cuda.is_available())
-        starts = range(0, len(items), CHUNK)
-        parts = [
-            self.pool.submit(self._fill, images[start : start + CHUNK], items[start : start + CHUNK], epoch)
-            for start in starts
-        ]
-        self.ahead[key] = (images, parts)
+        parts = [slice(start, start + CHUNK) for start in range(0, len(items), CHUNK)]
+        for _ in self.pool.map(lambda part: self._fill(images[part], items[part], epoch), parts):
+            pass  # wait, and raise what a thread has raised
+        return images
 
     def _fill(self, images: Tensor, items: np.ndarray, epoch: int | None) -> None:
         for target, item in zip(images, items.tolist(), strict=True):
@@ -126,10 +102,6 @@ class Images:
             return decode_square(self.reader.read_row(int(self.rows[item]) + view), self.stored_side)
         except PhotoError as error:
             raise HomingError(f"photo {self.photo_ids[item]!r}: {error}; import the photos again") from None
-
-
-def _key(items: np.ndarray, epoch: int | None) -> tuple[int | None, bytes]:
-    return epoch, items.tobytes()
 
 
 def decode_square(data: bytes, side: int) -> Tensor:
