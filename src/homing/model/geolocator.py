@@ -41,6 +41,15 @@ def make_targets(
     return targets
 
 
+def known_tasks(targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Mask (n,) of "cell" and each of the eight tasks: which photos have that label."""
+    everywhere = torch.ones_like(targets["cell"], dtype=torch.bool)
+    known = {task: targets[task] >= 0 for task in ("cell", "climate", "month")}
+    for column, (_, task) in enumerate(REGRESSIONS.values()):
+        known[task] = known.get(task, ~everywhere) | ~targets["regression"][:, column].isnan()
+    return known | {"latitude": everywhere, "longitude": everywhere}
+
+
 class GeoHeads(nn.Module):
     """One linear layer per task on an embedding of `dimension`: `cells` geocells and the eight auxiliary tasks."""
 

@@ -18,6 +18,7 @@ from homing.model.geolocator import (
     GeoHeads,
     Geolocator,
     LabelScales,
+    known_tasks,
     make_targets,
     save_geolocator,
     task_losses,
@@ -27,8 +28,7 @@ from homing.model.losses import haversine_km
 from homing.photos.shards import ShardReader
 from homing.training.distributed import gather, world
 from homing.training.images import Images
-from homing.training.loop import Batch
-from homing.training.order import local_slice
+from homing.training.order import Batch, local_slice
 from homing.training.start import Spec, main
 
 VALIDATION_BATCH = 256
@@ -51,8 +51,11 @@ class PhotoInputs:
     def __init__(self, images: Images, preprocessing: Preprocessing) -> None:
         self.images, self.preprocessing = images, preprocessing
 
-    def __call__(self, items: np.ndarray, epoch: int | None, device: torch.device) -> Tensor:
-        return normalise(self.images.batch(items, epoch).to(device), self.preprocessing)
+    def load(self, items: np.ndarray, epoch: int | None) -> Tensor:
+        return self.images.batch(items, epoch)
+
+    def prepare(self, loaded: Tensor) -> Tensor:
+        return normalise(loaded, self.preprocessing)
 
 
 class VectorInputs:
@@ -61,12 +64,17 @@ class VectorInputs:
     def __init__(self, vectors: np.ndarray) -> None:
         self.vectors = vectors
 
-    def __call__(self, items: np.ndarray, epoch: int | None, device: torch.device) -> Tensor:
-        return torch.from_numpy(self.vectors[items].astype(np.float32)).to(device)
+    def load(self, items: np.ndarray, epoch: int | None) -> Tensor:
+        return torch.from_numpy(self.vectors[items])
+
+    def prepare(self, loaded: Tensor) -> Tensor:
+        return loaded.float()
 
 
 class Finetuning:
     """The fine-tuning stage. train and val are (inputs, targets); cells has latitude and longitude of the centroids."""
+
+    compares = False
 
     def __init__(
         self,
@@ -82,17 +90,25 @@ class Finetuning:
         self.val_inputs, self.val_targets = val[0], {name: value.to(device) for name, value in val[1].items()}
         self.cells = {name: value.to(device) for name, value in cells.items()}
         self.photos = len(self.targets["cell"])
+        self.known = known_tasks(self.targets)
         self.weights = {task: settings["weights"][task] for task in ("cell", *TASKS)}
 
-    def losses(self, module: nn.Module, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
-        outputs = module(self.inputs(batch.items, batch.epoch, self.device))
+    def load(self, batch: Batch) -> tuple[Tensor]:
+        return (self.inputs.load(batch.items, batch.epoch),)
+
+    def forward(self, module: nn.Module, inputs: tuple[Tensor]) -> dict[str, Tensor]:
+        return module(self.inputs.prepare(inputs[0]))
+
+    def counts(self, batch: Batch) -> dict[str, Tensor]:
+        rows = torch.from_numpy(batch.all_items[batch.all_real]).to(self.device)
+        return {task: mask[rows].sum() for task, mask in self.known.items()}
+
+    def losses(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
         rows = torch.from_numpy(batch.items).to(self.device)
         targets = {name: value[rows] for name, value in self.targets.items()}
         real = torch.from_numpy(batch.real).to(self.device)
         per_photo = task_losses(outputs, targets, self.cells, self.settings)
-        return {
-            task: (torch.where(real, loss, 0.0).sum(), (mask & real).sum()) for task, (loss, mask) in per_photo.items()
-        }
+        return {task: torch.where(real, loss, 0.0).sum() for task, (loss, _) in per_photo.items()}
 
     def validate(self, module: nn.Module) -> dict[str, float]:
         """Median distance of the best cell's centroid, and cell accuracy; every validation photo counts once."""
@@ -100,8 +116,8 @@ class Finetuning:
         items, real = local_slice(np.arange(photos), *world())
         best = []
         for start in range(0, len(items), VALIDATION_BATCH):
-            inputs = self.val_inputs(items[start : start + VALIDATION_BATCH], None, self.device)
-            best.append(module(inputs)["cell"].argmax(dim=1))
+            loaded = self.val_inputs.load(items[start : start + VALIDATION_BATCH], None).to(self.device)
+            best.append(module(self.val_inputs.prepare(loaded))["cell"].argmax(dim=1))
         predicted = gather(torch.cat(best))[gather(torch.from_numpy(real).to(self.device))]
         targets = self.val_targets
         away = haversine_km(
