@@ -44,9 +44,19 @@ SOURCE_KEYS = {
     "exif_folder": ("images",),
 }
 # Sizes of a job, not of its result: they never make a rule run again.
-LAUNCH_KEYS = ("nodes", "processes_per_node", "gpus_per_node", "checkpoint_minutes", "tiles")
+LAUNCH_KEYS = (
+    "nodes",
+    "processes_per_node",
+    "gpus_per_node",
+    "micro_batch",
+    "checkpoint_minutes",
+    "checkpoints_kept",
+    "tiles",
+)
 # How raw files come here, not what is in them.
 DELIVERY_KEYS = ("mirror", "link_mirror", "sources_lock", "accept_licences")
+# Who is told of it while it is made.
+REPORT_KEYS = ("trackers",)
 
 Config = dict[str, Any]
 
@@ -58,7 +68,7 @@ def schema() -> Config:
 
 
 KEYS = tuple(schema()["properties"])
-RESULT_KEYS = tuple(key for key in KEYS if key not in DELIVERY_KEYS)
+RESULT_KEYS = tuple(key for key in KEYS if key not in (*DELIVERY_KEYS, *REPORT_KEYS))
 
 
 def resolve(given: Mapping[str, Any]) -> Config:

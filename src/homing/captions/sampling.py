@@ -18,8 +18,9 @@ def sample_caption(clues: Mapping[str, str | None], settings: Mapping[str, float
         return clues[clue] is not None and draws[clue] < settings[clue]
 
     climate, month = told("climate"), told("month")
+    location = settings["location"] * (1 - settings["drop_location"] if climate else 1)
     kept = {
-        "location": clues["location"] is not None and not (climate and draws["location"] < settings["drop_location"]),
+        "location": clues["location"] is not None and draws["location"] >= 1 - location,
         "climate": climate,
         "driving_side": not climate and told("driving_side"),
         "month": month,

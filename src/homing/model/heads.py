@@ -50,7 +50,7 @@ class GeoHeads(nn.Module):
             }
 
 
-def task_masks(targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def known_tasks(targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Per task which photos (n,) have a label for it; also of "hierarchy"."""
     known_cell = targets["cell"] >= 0
     known_values = ~targets["regression"].isnan()
@@ -81,7 +81,7 @@ def task_losses(
     losses |= _regression_losses(outputs["regression"], targets["regression"])
     losses["latitude"] = haversine_km(outputs["latitude"], longitude, latitude, longitude) / KM_PER_UNIT
     losses["longitude"] = haversine_km(latitude, outputs["longitude"], latitude, longitude) / KM_PER_UNIT
-    masks = task_masks(targets)
+    masks = known_tasks(targets)
     return {task: torch.where(masks[task], loss, 0.0) for task, loss in losses.items()}
 
 

@@ -64,7 +64,7 @@ class SmoothedCells:
         self.is_near = torch.arange(self.near.shape[1], device=row.device) < count[:, None]
 
     def loss(self, logits: Tensor, latitude: Tensor, longitude: Tensor, true_cell: Tensor) -> Tensor:
-        """Cross entropy (n,), fp32, of logits (n, C) in any precision, for photos at coordinates (n,) in true cells (n,).
+        """Cross entropy (n,), fp32, of logits (n, C) in any precision, of photos at places (n,) in true cells (n,).
 
         Coordinates count in double precision when they come in it.
         """

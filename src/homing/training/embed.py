@@ -29,8 +29,8 @@ from homing.training.ahead import load_ahead
 from homing.training.checkpoint import Checkpoints
 from homing.training.images import Images
 from homing.training.launch import allocated, launch
+from homing.training.processes import die_with_parent, tell_launcher
 from homing.training.stage import CHECKPOINTS, describe
-from homing.training.start import die_with_parent, tell_launcher
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,8 @@ TOKENS = 65_536  # of a batch, roughly: enough to fill a GPU, 0.5 GB of a large 
 def embed_photos(rule: Any) -> None:
     """Write vectors.npy, float16 (n, d), and photo_ids.parquet, of the photos that have an image.
 
-    rule: what Snakemake gives a script. Parts of an earlier try are used when encoder, photos and settings are the same.
+    rule: what Snakemake gives a script. Parts of an earlier try are taken over when encoder, photos and settings are
+    the same.
     """
     inputs, model = dict(rule.input.items()), rule.params.settings["config"]["model"]
     weights = {str(path): sha256(path) for path in sorted(encoder_folder(inputs["model"]).glob("*.safetensors"))}

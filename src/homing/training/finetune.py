@@ -14,7 +14,7 @@ from homing.embeddings import read_embeddings
 from homing.errors import HomingError
 from homing.files import atomic_path
 from homing.model.geolocator import Geolocator, LabelScales, make_targets, save_geolocator
-from homing.model.heads import TASKS, GeoHeads, task_losses, task_masks
+from homing.model.heads import TASKS, GeoHeads, known_tasks, task_losses
 from homing.model.images import normalise
 from homing.model.losses import distances_km, unit_vectors
 from homing.model.smoothing import SmoothedCells
@@ -88,6 +88,7 @@ class Finetuning:
         self.val_inputs, self.val_targets = val[0], {name: value.to(device) for name, value in val[1].items()}
         self.cells, self.levels = cells.to(device), [nodes.to(device) for nodes in levels]
         self.photos = len(self.targets["cell"])
+        self.known = known_tasks(self.targets)
         self.weights = {task: settings["weights"][task] for task in ("cell", *TASKS)}
         if levels:
             self.weights["hierarchy"] = settings["weights"]["hierarchy"]
@@ -99,9 +100,8 @@ class Finetuning:
         return module(*inputs)
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
-        real = torch.from_numpy(batch.all_items[batch.all_real]).to(self.device)
-        masks = task_masks({name: value[real] for name, value in self.targets.items()})
-        return {task: masks[task].sum() for task in self.weights}
+        rows = torch.from_numpy(batch.all_items[batch.all_real]).to(self.device)
+        return {task: self.known[task][rows].sum() for task in self.weights}
 
     def losses(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
         rows, real = (torch.from_numpy(part).to(self.device) for part in (batch.items, batch.real))
@@ -189,7 +189,7 @@ def read_photos(paths: Mapping[str, str]) -> tuple[pd.DataFrame, Any]:
 
 
 def read_levels(path: Path, cell_ids: Sequence[int]) -> list[Tensor]:
-    """Per coarser level of hierarchy.parquet the node (C,) of each cell, the finest of them first. Raises HomingError."""
+    """Per level above the cells in hierarchy.parquet the node (C,) of each cell, finest first. Raises HomingError."""
     if not path.is_file():
         raise HomingError(f"{path}: no such file, which finetune.weights.hierarchy needs; make the geocells again")
     table = pd.read_parquet(path, columns=["level", "node", "parent"])

@@ -61,7 +61,8 @@ class Images:
         """
         shape = (len(items), 3, self.side, self.side)
         shape = shape if self.views == 1 else (len(items), self.views, *shape[1:])
-        images = torch.empty(shape, dtype=torch.uint8, pin_memory=torch.cuda.is_available())
+        with torch.inference_mode(False):  # the threads write into it, outside of the caller's inference mode
+            images = torch.empty(shape, dtype=torch.uint8, pin_memory=torch.cuda.is_available())
         parts = [slice(start, start + CHUNK) for start in range(0, len(items), CHUNK)]
         for _ in self.pool.map(lambda part: self._fill(images[part], items[part], epoch), parts):
             pass  # wait, and raise what a thread has raised
