@@ -11,16 +11,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from homing import tables
-from homing.captions.sampling import photo_rng, sample_caption
+from homing.captions.sampling import sample_caption
 from homing.files import atomic_path
 from homing.model.clip import ClipParts, build_clip, save_clip
 from homing.model.images import normalise
 from homing.model.losses import contrastive_terms
 from homing.photos.shards import ShardReader
+from homing.seeds import photo_rng
 from homing.sphere import haversine_km, km_to_chord, unit_vectors
 from homing.training.distributed import gather, world
-from homing.training.images import Images
+from homing.training.images import Images, kept_patches
 from homing.training.order import Batch, local_slice
+from homing.training.stages import Inputs
 from homing.training.start import Spec, main
 
 MAX_SCALE = math.log(100)  # CLIP's clamp of the learned temperature (Radford et al. 2021)
@@ -34,16 +36,14 @@ class TwoTowers(nn.Module):
 
     def __init__(self, parts: ClipParts, sigmoid: bool) -> None:
         super().__init__()
-        self.clip = parts.clip
+        self.clip, self.parts = parts.clip, parts
         self.bias = nn.Parameter(torch.tensor(SIGMOID_BIAS)) if sigmoid else None
 
-    def forward(self, pixels: Tensor, ids: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        image = self.clip.visual_projection(self.clip.vision_model(pixel_values=pixels).pooler_output)
-        text = self.clip.text_projection(self.clip.text_model(input_ids=ids, attention_mask=mask).pooler_output)
+    def forward(self, pixels: Tensor, ids: Tensor, mask: Tensor, kept: Tensor | None = None) -> dict[str, Tensor]:
         outputs = {
-            "image": functional.normalize(image.float()),
-            "text": functional.normalize(text.float()),
-            "scale": self.clip.logit_scale.exp(),
+            "image": functional.normalize(self.parts.image_vectors(pixels, kept)),
+            "text": functional.normalize(self.parts.text_vectors(ids, mask)),
+            "scale": self.clip.logit_scale.exp().squeeze(),
         }
         return outputs if self.bias is None else outputs | {"bias": self.bias}
 
@@ -72,20 +72,23 @@ class Pretraining:
         val = val.iloc[:VALIDATED]
         self.val = Candidates(val, Images(reader, val["photo_id"], augment=False, **make), device)
 
-    def load(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        return self._read(self.train, batch.items, batch.epoch)
+    def load(self, batch: Batch) -> Inputs:
+        inputs = self._read(self.train, batch.items, batch.epoch)
+        names = [self.train.clues[item]["photo_id"] for item in batch.items]
+        share, patches = self.settings["patch_dropout"], self.parts.tower.patches
+        kept = kept_patches(patches, share, self.seed, batch.epoch, names)
+        return inputs if kept is None else (*inputs, kept)
 
     def _read(self, candidates: "Candidates", items: np.ndarray, epoch: int | None) -> tuple[Tensor, Tensor, Tensor]:
         """Images uint8 (n, 3, s, s), and the tokens of their captions with their mask (n, t)."""
         captions = []
         for clues in (candidates.clues[item] for item in items):
             captions.append(sample_caption(clues, self.captions, photo_rng(self.seed, epoch or 0, clues["photo_id"])))
-        tokens = self.parts.tokenizer(captions, padding=True, truncation=True, return_tensors="pt")
-        return candidates.images.batch(items, epoch), tokens["input_ids"], tokens["attention_mask"]
+        return candidates.images.batch(items, epoch), *self.parts.tokens(captions, fixed=self.settings["compile"])
 
-    def forward(self, module: nn.Module, inputs: tuple[Tensor, Tensor, Tensor]) -> dict[str, Tensor]:
-        images, ids, mask = inputs
-        return module(normalise(images, self.parts.preprocessing), ids, mask)
+    def forward(self, module: nn.Module, inputs: Inputs) -> dict[str, Tensor]:
+        images, *others = inputs
+        return module(normalise(images, self.parts.preprocessing), *others)
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
         return {"contrastive": torch.tensor(batch.all_real.sum())}
@@ -180,6 +183,7 @@ def prepare(spec: Spec, device: torch.device) -> Pretraining:
     train, val, reader = read_photos(spec["inputs"])
     captions = train[["location", "climate", "driving_side", "month", "season", "heading"]].stack().dropna()
     parts = build_clip(spec["settings"]["model"], captions.tolist(), spec["seed"])
+    parts.tower.tune(spec["settings"]["pretrain"])
     return Pretraining(parts, train, val, reader, spec, device)
 
 
