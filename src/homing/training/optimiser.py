@@ -15,7 +15,11 @@ def make_optimizer(module: nn.Module, settings: Mapping[str, Any]) -> torch.opti
         {"params": [value for value in parameters if value.dim() < 2], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(
-        groups, lr=settings["learning_rate"], betas=tuple(settings["betas"]), eps=settings["epsilon"]
+        groups,
+        lr=settings["learning_rate"],
+        betas=tuple(settings["betas"]),
+        eps=settings["epsilon"],
+        fused=parameters[0].is_cuda,
     )
 
 

@@ -38,6 +38,9 @@ class TwoTowers(nn.Module):
         super().__init__()
         self.clip, self.parts = parts.clip, parts
         self.bias = nn.Parameter(torch.tensor(SIGMOID_BIAS)) if sigmoid else None
+        if hasattr(self.clip, "logit_bias"):  # SigLIP has learned one
+            self.clip.logit_bias.requires_grad_(sigmoid)
+            self.bias = self.clip.logit_bias if sigmoid else None
 
     def forward(self, pixels: Tensor, ids: Tensor, mask: Tensor, kept: Tensor | None = None) -> dict[str, Tensor]:
         outputs = {
@@ -45,7 +48,7 @@ class TwoTowers(nn.Module):
             "text": functional.normalize(self.parts.text_vectors(ids, mask)),
             "scale": self.clip.logit_scale.exp().squeeze(),
         }
-        return outputs if self.bias is None else outputs | {"bias": self.bias}
+        return outputs if self.bias is None else outputs | {"bias": self.bias.squeeze()}
 
 
 class Pretraining:
