@@ -45,20 +45,28 @@ def embed_photos(rule: Any) -> None:
     the same.
     """
     inputs, model = dict(rule.input.items()), rule.params.settings["config"]["model"]
-    weights = {str(path): sha256(path) for path in sorted(encoder_folder(inputs["model"]).glob("*.safetensors"))}
-    known = json.dumps([rule.params.settings, describe(inputs), weights], sort_keys=True)
-    folder = CHECKPOINTS / "embed" / hashlib.sha256(known.encode()).hexdigest()[:16]
-    sizes = allocated(rule.resources, rule.threads, None)
-    spec = {"inputs": inputs, "parts": str(folder), "pooling": model["pooling"], "precision": model["embed_precision"]}
-    write_json(folder / "spec.json", spec | {"threads": sizes.cores_per_process})
+    folder = parts_folder(inputs, rule.params.settings)
     names = photos_with_images(inputs, ShardReader(inputs["shards"], inputs["index"]))
-    if missing_parts(folder, len(names)):
+    parts = [part_path(folder, part) for part in range(-(-len(names) // PART))]
+    missing = [number for number, path in enumerate(parts) if not path.is_file()]
+    sizes = allocated(rule.resources, rule.threads, None)
+    spec = {"inputs": inputs, "folder": str(folder), "missing": missing, "threads": sizes.cores_per_process}
+    write_json(folder / "spec.json", spec | {"pooling": model["pooling"], "precision": model["embed_precision"]})
+    if missing:
+        log.info("%d of %d parts are to be made", len(missing), len(parts))
         launch("homing.training.embed", folder / "spec.json", sizes)
-    assemble([part_path(folder, part) for part in range(-(-len(names) // PART))], len(names), rule.output.vectors)
+    assemble(parts, len(names), rule.output.vectors)
     with atomic_path(rule.output.photo_ids) as partial:
         pd.DataFrame({"photo_id": names}).to_parquet(partial, index=False)
     log.info("%d photos", len(names))
     Checkpoints(folder).remove()
+
+
+def parts_folder(inputs: Mapping[str, str], settings: Mapping[str, Any]) -> Path:
+    """Where the parts are kept: by settings, photos and the encoder's bytes, since another may be of the same size."""
+    weights = {path.name: sha256(path) for path in sorted(encoder_folder(inputs["model"]).glob("*.safetensors"))}
+    known = json.dumps([settings, describe(inputs), weights], sort_keys=True)
+    return CHECKPOINTS / "embed" / hashlib.sha256(known.encode()).hexdigest()[:16]
 
 
 def encoder_folder(model: str | Path) -> Path:
@@ -77,11 +85,6 @@ def part_path(folder: Path, part: int) -> Path:
     return folder / f"part-{part:06d}.npy"
 
 
-def missing_parts(folder: Path, photos: int) -> list[int]:
-    """The parts that are not there yet."""
-    return [part for part in range(-(-photos // PART)) if not part_path(folder, part).is_file()]
-
-
 def assemble(parts: Sequence[Path], photos: int, output: str | Path) -> None:
     """All parts one after the other as one array."""
     width = np.load(parts[0], mmap_mode="r").shape[1] if parts else 0
@@ -94,13 +97,13 @@ def assemble(parts: Sequence[Path], photos: int, output: str | Path) -> None:
 
 def embed_parts(spec: Mapping[str, Any], process: int, processes: int, device: torch.device) -> None:
     """Write those of the missing parts that fall to this process."""
-    folder, inputs = Path(spec["parts"]), spec["inputs"]
+    folder, inputs = Path(spec["folder"]), spec["inputs"]
     tower = load_tower(encoder_folder(inputs["model"])).eval().to(device)
     reader = ShardReader(inputs["shards"], inputs["index"])
     names = photos_with_images(inputs, reader)
     side = tower.preprocessing.side
     images = Images(reader, names, side, False, 0, spec["threads"], views=reader.views, cache_bytes=0)
-    for part in missing_parts(folder, len(names))[process::processes]:
+    for part in spec["missing"][process::processes]:
         items = np.arange(part * PART, min((part + 1) * PART, len(names)))
         vectors = embed_items(tower, images, items, spec["pooling"], spec["precision"], device)
         with atomic_path(part_path(folder, part)) as partial, partial.open("wb") as file:
