@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 from transformers import (
     AutoTokenizer,
     CLIPConfig,
@@ -22,6 +23,7 @@ from homing.model.images import Preprocessing
 from homing.model.towers import ATTENTION, ClipTower, VisionTower, family_of, load_tower, read_model, read_preprocessing
 
 CONTEXT = 64  # tokens of a caption for a model from scratch
+SIGMOID_BIAS = -10.0  # so that the many negatives do not rule the first steps (Zhai et al. 2023)
 START, END, PAD = "<start>", "<end>", "<pad>"
 
 
@@ -60,6 +62,26 @@ class ClipParts:
     def text_vectors(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Vectors (n, d) of the shared space, fp32, of `tokens`."""
         return self.clip.get_text_features(input_ids=ids, attention_mask=mask).pooler_output.float()
+
+
+class TwoTowers(nn.Module):
+    """Images and captions to unit vectors of the shared space, with the learned scale and bias of their products."""
+
+    def __init__(self, parts: ClipParts, sigmoid: bool) -> None:
+        super().__init__()
+        self.clip, self.parts = parts.clip, parts
+        self.bias = nn.Parameter(torch.tensor(SIGMOID_BIAS)) if sigmoid else None
+        if hasattr(self.clip, "logit_bias"):  # SigLIP has learned one
+            self.clip.logit_bias.requires_grad_(sigmoid)
+            self.bias = self.clip.logit_bias if sigmoid else None
+
+    def forward(self, pixels: Tensor, ids: Tensor, mask: Tensor, kept: Tensor | None = None) -> dict[str, Tensor]:
+        outputs = {
+            "image": functional.normalize(self.parts.image_vectors(pixels, kept)),
+            "text": functional.normalize(self.parts.text_vectors(ids, mask)),
+            "scale": self.clip.logit_scale.exp().squeeze(),
+        }
+        return outputs if self.bias is None else outputs | {"bias": self.bias.squeeze()}
 
 
 def build_clip(settings: Mapping[str, Any], captions: Sequence[str], seed: int) -> ClipParts:

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from homing.model.images import normalise
 from homing.model.losses import haversine_km
 from homing.model.smoothing import SmoothedCells
+from homing.model.towers import VisionTower
 from homing.scales import REGRESSIONS
 
 TASKS = ("climate", "month", "temperature", "precipitation", "elevation", "population", "latitude", "longitude")
@@ -48,6 +50,20 @@ class GeoHeads(nn.Module):
                 "latitude": torch.rad2deg(torch.asin(z.clamp(-1 + 1e-6, 1 - 1e-6))),
                 "longitude": torch.rad2deg(torch.atan2(y, x)),
             }
+
+
+class Classifier(nn.Module):
+    """Heads on a vision tower, or on cached embeddings when there is no tower."""
+
+    def __init__(self, vision: VisionTower | None, heads: GeoHeads, pooling: str) -> None:
+        super().__init__()
+        self.vision, self.heads, self.pooling = vision, heads, pooling
+
+    def forward(self, inputs: Tensor, kept: Tensor | None = None) -> dict[str, Tensor]:
+        """Outputs of the heads for embeddings (n, d), or images uint8 (n, 3, s, s) or (n, views, 3, s, s)."""
+        if self.vision is None:
+            return self.heads(inputs)
+        return self.heads(self.vision(normalise(inputs, self.vision.preprocessing), self.pooling, kept))
 
 
 def known_tasks(targets: Mapping[str, Tensor]) -> dict[str, Tensor]:

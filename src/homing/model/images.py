@@ -3,15 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
 from homing.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+BICUBIC = 3  # as Pillow numbers its filters
 
 # Mean and standard deviation of CLIP's training images (Radford et al. 2021).
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -36,7 +40,7 @@ class Preprocessing:
             "image_processor_type": "CLIPImageProcessor",
             "do_resize": True,
             "size": {"shortest_edge": self.side},
-            "resample": int(Image.Resampling.BICUBIC),
+            "resample": BICUBIC,
             "do_center_crop": True,
             "crop_size": size,
             "do_normalize": True,
@@ -64,7 +68,7 @@ class Preprocessing:
         return cls(side, tuple(mean), tuple(std))
 
 
-def pixels(image: Image.Image, side: int) -> Tensor:
+def pixels(image: "Image.Image", side: int) -> Tensor:
     """The centre square of an RGB image, uint8 (3, side, side): bicubic, antialiased resize and centre crop."""
     return resize(square(np.asarray(image, dtype=np.uint8))[None], side)[0]
 

@@ -22,20 +22,18 @@ from homing import tables
 from homing.errors import HomingError
 from homing.files import atomic_path, read_json, sha256, write_json
 from homing.jobs import start_log
-from homing.model.images import normalise
-from homing.model.towers import VisionTower, load_tower
+from homing.model.towers import load_tower
 from homing.photos.shards import ShardReader
-from homing.training.ahead import load_ahead
 from homing.training.checkpoint import Checkpoints
 from homing.training.images import Images
 from homing.training.launch import allocated, launch
 from homing.training.processes import die_with_parent, tell_launcher
 from homing.training.stage import CHECKPOINTS, describe
+from homing.training.vectors import embed_items
 
 log = logging.getLogger(__name__)
 
 PART = 4096  # photos of a part
-TOKENS = 65_536  # of a batch, roughly: enough to fill a GPU, 0.5 GB of a large tower's activations
 
 
 def embed_photos(rule: Any) -> None:
@@ -109,21 +107,6 @@ def embed_parts(spec: Mapping[str, Any], process: int, processes: int, device: t
         with atomic_path(part_path(folder, part)) as partial, partial.open("wb") as file:
             np.save(file, vectors)
         log.info("photos %d to %d of %d", items[0], items[-1], len(names))
-
-
-@torch.inference_mode()
-def embed_items(
-    tower: VisionTower, images: Images, items: np.ndarray, pooling: str, precision: str, device: torch.device
-) -> np.ndarray:
-    """Embeddings (n, d), float16, of some photos."""
-    size = max(1, TOKENS // (tower.patches * images.views))
-    chunks = np.split(items, range(size, len(items), size))
-    found = []
-    for _, pixels, _ in load_ahead(lambda chunk: images.batch(chunk, None), chunks):
-        pixels = normalise(pixels.to(device, non_blocking=True), tower.preprocessing)
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            found.append(tower(pixels, pooling).half())
-    return torch.cat(found).cpu().numpy()
 
 
 def main() -> None:

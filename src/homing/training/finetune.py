@@ -14,8 +14,7 @@ from homing.embeddings import read_embeddings
 from homing.errors import HomingError
 from homing.files import atomic_path
 from homing.model.geolocator import Geolocator, LabelScales, make_targets, save_geolocator
-from homing.model.heads import TASKS, GeoHeads, known_tasks, task_losses
-from homing.model.images import normalise
+from homing.model.heads import TASKS, Classifier, GeoHeads, known_tasks, task_losses
 from homing.model.losses import distances_km, unit_vectors
 from homing.model.smoothing import SmoothedCells
 from homing.model.towers import VisionTower, load_tower
@@ -28,20 +27,6 @@ from homing.training.stages import Inputs
 from homing.training.start import Spec, main
 
 VALIDATION_BATCH = 256
-
-
-class Classifier(nn.Module):
-    """Heads on a vision tower, or on cached embeddings when there is no tower."""
-
-    def __init__(self, vision: VisionTower | None, heads: GeoHeads, pooling: str) -> None:
-        super().__init__()
-        self.vision, self.heads, self.pooling = vision, heads, pooling
-
-    def forward(self, inputs: Tensor, kept: Tensor | None = None) -> dict[str, Tensor]:
-        """Outputs of the heads for embeddings (n, d), or images uint8 (n, 3, s, s) or (n, views, 3, s, s)."""
-        if self.vision is None:
-            return self.heads(inputs)
-        return self.heads(self.vision(normalise(inputs, self.vision.preprocessing), self.pooling, kept))
 
 
 class PhotoInputs:

@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from homing import tables
 from homing.captions.sampling import sample_caption
 from homing.files import atomic_path
-from homing.model.clip import ClipParts, build_clip, save_clip
+from homing.model.clip import ClipParts, TwoTowers, build_clip, save_clip
 from homing.model.images import normalise
 from homing.model.losses import contrastive_terms
 from homing.photos.shards import ShardReader
@@ -26,29 +25,8 @@ from homing.training.stages import Inputs
 from homing.training.start import Spec, main
 
 MAX_SCALE = math.log(100)  # CLIP's clamp of the learned temperature (Radford et al. 2021)
-SIGMOID_BIAS = -10.0  # so that the many negatives do not rule the first steps (Zhai et al. 2023)
 VALIDATED = 512  # photos; the loss depends on how many candidates there are
 VALIDATION_BATCH = 128
-
-
-class TwoTowers(nn.Module):
-    """Images and captions to unit vectors of the shared space, with the learned scale and bias of their products."""
-
-    def __init__(self, parts: ClipParts, sigmoid: bool) -> None:
-        super().__init__()
-        self.clip, self.parts = parts.clip, parts
-        self.bias = nn.Parameter(torch.tensor(SIGMOID_BIAS)) if sigmoid else None
-        if hasattr(self.clip, "logit_bias"):  # SigLIP has learned one
-            self.clip.logit_bias.requires_grad_(sigmoid)
-            self.bias = self.clip.logit_bias if sigmoid else None
-
-    def forward(self, pixels: Tensor, ids: Tensor, mask: Tensor, kept: Tensor | None = None) -> dict[str, Tensor]:
-        outputs = {
-            "image": functional.normalize(self.parts.image_vectors(pixels, kept)),
-            "text": functional.normalize(self.parts.text_vectors(ids, mask)),
-            "scale": self.clip.logit_scale.exp().squeeze(),
-        }
-        return outputs if self.bias is None else outputs | {"bias": self.bias.squeeze()}
 
 
 class Pretraining:
