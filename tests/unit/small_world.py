@@ -22,6 +22,7 @@ from homing.captions.clues import write_clues
 from homing.files import write_json
 from homing.model.clip import build_clip, save_clip
 from homing.photos.importing import import_photos
+from homing.training.checkpoint import Checkpoints
 
 MODEL = {
     "pretrained": None, "revision": None, "image_side": 16, "patch": 8, "width": 16, "layers": 2, "heads": 2,
@@ -130,6 +131,11 @@ def train(inputs: Mapping[str, str], folder: Path, stage: str, processes: int = 
     (folder / "error.txt").unlink(missing_ok=True)
     statuses = run_processes(run_module, processes, stage, folder / "spec.json", folder / "log.txt")
     return outcome(folder, stage, max(statuses, key=abs))
+
+
+def checkpoint_steps(folder: Path) -> list[int]:
+    """The steps of the checkpoints in a training's folder."""
+    return Checkpoints(folder / "checkpoints").steps()
 
 
 def outcome(folder: Path, stage: str, status: int) -> Trained:

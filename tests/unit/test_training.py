@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from small_world import FINETUNE, MODEL, train, write_world
 
 from homing import tables
@@ -18,6 +19,7 @@ from homing.training.optimiser import learning_rate
 from homing.training.order import Order, local_slice
 
 STAGES = ["pretrain", "finetune"]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_an_epoch_has_each_photo_once_in_another_order():
@@ -80,6 +82,18 @@ def test_a_launch_has_the_sizes_of_the_rules_resources():
     assert allocated({"nodes": 2, "gres": "gpu:h100:8"}, 64, None) == Sizes(nodes=2, processes=8, gpus=8, cores=64)
     assert allocated({"nodes": 2, "gres": "gpu:2"}, 3, 1).processes == 1
     assert allocated({"nodes": 1}, 4, 2).cores_per_process == 2
+
+
+@pytest.mark.parametrize(("name", "gpus"), [("a100_40gb", 1), ("h100", 1), ("four_gpus", 4)])
+def test_the_example_profiles_launch_one_process_per_gpu(name, gpus):
+    profile = yaml.safe_load((ROOT / f"profiles/gpus/{name}.yaml").read_text())
+    site = yaml.safe_load((ROOT / "profiles/slurm/profile.yaml").read_text())
+    # A later profile replaces the whole of `set-resources`, so that it must name all that the site's does.
+    assert set(profile["set-resources"]) == set(site["set-resources"]) == set(profile["set-threads"])
+    for rule in ("pretrain_clip", "finetune_geolocator"):
+        threads = profile["set-threads"][rule]
+        sizes = allocated(profile["set-resources"][rule], threads, None)
+        assert sizes == Sizes(nodes=1, processes=gpus, gpus=gpus, cores=threads) and sizes.cores_per_process >= 2
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,12 @@ TERMINAL = "HOMING_TERMINAL"
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when its launcher dies, so that it does not train on beside the retry."""
+    """Have the kernel end this process when its launcher dies, so that it does not train on beside the retry.
+
+    By SIGTERM, on which a training saves and stops: a job that is cancelled loses its launcher first.
+    """
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def error_file(spec_path: Path) -> Path:
