@@ -92,38 +92,58 @@ SIZES = {
 def main() -> None:
     full, as_json = scale_of(small=0, full=1)
     names = list(SIZES)[1:] if GPU or full else ["tiny", "b32"]
-    steps = 20 if GPU else 3
+    steps = 20 if GPU else 2
     figures: dict[str, Any] = {"device": device_name(), "precision": PRECISION, "torch": torch.__version__}
-    figures["matmul_tflops"] = rate = matmul_tflops()
+    rate = matmul_tflops()
     figures["compiled"] = compiled = GPU and can_compile()
     figures |= of_the_loss()
     figures |= of_the_heads(steps)
     for name in names:
         for mode, measure in (("pretrain", of_pretraining), ("last", of_the_last_layer), ("embed", of_embedding)):
-            found = fitting(measure, SIZES[name], SIZES[name].batch if GPU else 8, steps, compiled)
-            found["share_of_matmul"] = found.pop("flops") * found["images_per_second"] / (rate * 1e12)
+            found = fitting(measure, SIZES[name], batch_of(SIZES[name]), steps, compiled)
             figures |= {f"{name}_{mode}_{key}": value for key, value in found.items()}
-            figures |= {f"{mode}_{key}": value for key, value in found.items()}  # the last one is the largest
-    figures |= of_the_plain_loop(SIZES[names[0]] if not GPU else SIZES["b32"], steps)
+            rate = max(rate, matmul_tflops())  # between the others, for a shared machine is slow now and then
+    figures |= {"matmul_tflops": rate} | shares_of_matmul(figures, names, rate)
+    figures |= of_the_plain_loop(SIZES[names[0]], steps)
     if Images:
         figures |= of_the_loader(SIZES[names[-1]], steps, compiled)
     show(figures, as_json)
+
+
+def shares_of_matmul(figures: Mapping[str, Any], names: list[str], rate: float) -> dict[str, float]:
+    """What images per second are of the rate of matrix products; under the mode alone, those of the largest size."""
+    shares = {}
+    for mode, name in ((mode, name) for name in names for mode in ("pretrain", "last", "embed")):
+        per_second = figures[f"{name}_{mode}_images_per_second"]
+        share = figures[f"{name}_{mode}_gflops"] * per_second / (rate * 1e3)
+        shares |= {f"{name}_{mode}_share_of_matmul": share, f"{mode}_share_of_matmul": share}
+        shares[f"{mode}_images_per_second"] = per_second
+    return shares
+
+
+def batch_of(size: Size) -> int:
+    """Pairs at once: of the GPU's memory, or few for a CPU's patience."""
+    return size.batch if GPU else min(32, max(2, 400 // size.tokens))
 
 
 def device_name() -> str:
     return torch.cuda.get_device_name() if GPU else f"CPU, {torch.get_num_threads()} threads"
 
 
-def seconds(work: Callable[[], object], times: int, warm_up: int = 2) -> float:
-    """Mean wall time of a call, the device having finished before and after."""
+def seconds(work: Callable[[], object], times: int, warm_up: int = 3 if GPU else 1) -> float:
+    """Mean wall time of a call on a GPU, which has finished before and after; of the fastest on a CPU, often shared."""
     for _ in range(warm_up):
         work()
+    if not GPU:
+        return min(timed(work) for _ in range(times))
     synchronise()
+    return timed(lambda: ([work() for _ in range(times)], synchronise())) / times
+
+
+def timed(work: Callable[[], object]) -> float:
     started = time.perf_counter()
-    for _ in range(times):
-        work()
-    synchronise()
-    return (time.perf_counter() - started) / times
+    work()
+    return time.perf_counter() - started
 
 
 def synchronise() -> None:
@@ -135,7 +155,7 @@ def matmul_tflops() -> float:
     """The best rate of a large matrix product, in the precision of the training."""
     side, kind = (8192, torch.bfloat16) if GPU else (2048, torch.float32)
     a, b = (torch.randn(side, side, device=DEVICE, dtype=kind) for _ in range(2))
-    best = min(seconds(lambda: a @ b, 10 if GPU else 3) for _ in range(3))
+    best = min(seconds(lambda: a @ b, 10) for _ in range(3))
     return 2 * side**3 / best / 1e12
 
 
@@ -282,7 +302,7 @@ def of_pretraining(size: Size, batch: int, steps: int, compiled: bool) -> dict[s
     step, inputs = Steps(Pairs(build(size, compiled))), pinned(pictures(batch, size.side), *captions(batch))
     view = Order(batch, batch, 0).view(0, 0, 1)
     taken = seconds(lambda: step(view, inputs), steps)
-    return {"images_per_second": batch / taken, "flops": 3 * (size.image_flops() + size.text_flops())}
+    return {"images_per_second": batch / taken, "gflops": 3 * (size.image_flops() + size.text_flops()) / 1e9}
 
 
 def of_the_last_layer(size: Size, batch: int, steps: int, compiled: bool) -> dict[str, float]:
@@ -293,7 +313,7 @@ def of_the_last_layer(size: Size, batch: int, steps: int, compiled: bool) -> dic
     view, inputs = Order(batch, batch, 0).view(0, 0, 1), pinned(pictures(batch, size.side))
     taken = seconds(lambda: step(view, inputs), steps)
     flops = size.image_flops() + 2 * layer_flops(size.tokens, size.width) + 3 * 2 * size.width * CELLS
-    return {"images_per_second": batch / taken, "flops": flops}
+    return {"images_per_second": batch / taken, "gflops": flops / 1e9}
 
 
 class InMemory:
@@ -313,7 +333,7 @@ def of_embedding(size: Size, batch: int, steps: int, compiled: bool) -> dict[str
     tower = build(size, compiled).tower.eval().to(DEVICE)
     photos, images = batch * steps, InMemory(pictures(batch * steps if not GPU else 2048, size.side))
     work = partial(embed_items, tower, images, np.arange(photos), "mean", PRECISION, DEVICE)
-    return {"images_per_second": photos / seconds(work, 1, warm_up=1), "flops": size.image_flops()}
+    return {"images_per_second": photos / seconds(work, 2, warm_up=1), "gflops": size.image_flops() / 1e9}
 
 
 def of_the_heads(steps: int) -> dict[str, float]:
@@ -328,7 +348,7 @@ def of_the_heads(steps: int) -> dict[str, float]:
         for view, inputs, _ in load_ahead(lambda view: pinned(torch.from_numpy(vectors[view.items])), views):
             step(view, inputs)
 
-    per_second = batch * len(views) / seconds(run, 1, warm_up=1)
+    per_second = batch * len(views) / seconds(run, 1 if GPU else 2, warm_up=1)
     return {"heads_embeddings_per_second": per_second, "heads_epoch_seconds": EMBEDDED / per_second}
 
 
@@ -361,7 +381,7 @@ def of_the_loss(photos: int = 4096, cells: int = 12_000) -> dict[str, float]:
     }
     results = {name: with_gradient(form, logits) for name, form in forms.items()}
     times = {
-        name: seconds(lambda form=form: with_gradient(form, logits), 10 if GPU else 2, warm_up=1)
+        name: seconds(lambda form=form: with_gradient(form, logits), 10 if GPU else 3, warm_up=1)
         for name, form in forms.items()
     }
     error = [float((found.double() - exact).abs().max() / exact.abs().max())
@@ -377,7 +397,7 @@ def of_the_loss(photos: int = 4096, cells: int = 12_000) -> dict[str, float]:
 
 
 def with_gradient(form: Callable[[Tensor], Tensor], logits: Tensor) -> tuple[Tensor, Tensor]:
-    values = logits.clone().requires_grad_()
+    values = logits.detach().requires_grad_()
     losses = form(values)
     losses.mean().backward()
     return losses.detach(), values.grad
@@ -385,7 +405,7 @@ def with_gradient(form: Callable[[Tensor], Tensor], logits: Tensor) -> tuple[Ten
 
 def of_the_plain_loop(size: Size, steps: int) -> dict[str, float]:
     """Our pretraining step beside transformers' own forward and loss: the same batch, nothing compiled."""
-    batch = 256 if GPU else 16
+    batch = 256 if GPU else batch_of(size)
     inputs = pinned(pictures(batch, size.side), *captions(batch))
     view = Order(batch, batch, 0).view(0, 0, 1)
     ours, preprocessing = Steps(Pairs(build(size, compiled=False))), Preprocessing(size.side)
@@ -404,10 +424,10 @@ def of_the_plain_loop(size: Size, steps: int) -> dict[str, float]:
         optimizer.zero_grad()
 
     taken = {"ours": [], "plain": []}
-    for _ in range(3):  # in turns, so that a busy machine slows both
-        taken["ours"].append(seconds(lambda: ours(view, inputs), steps))
-        taken["plain"].append(seconds(plain, steps))
-    return {"pretrain_speedup_over_plain_loop": float(np.median(taken["plain"]) / np.median(taken["ours"]))}
+    for _ in range(3 if GPU else 5):  # in turns, so that others on the machine slow both
+        taken["ours"].append(seconds(lambda: ours(view, inputs), steps, warm_up=1))
+        taken["plain"].append(seconds(plain, steps, warm_up=1))
+    return {"pretrain_speedup_over_plain_loop": min(taken["plain"]) / min(taken["ours"])}
 
 
 class Stored:
@@ -431,7 +451,8 @@ def of_the_loader(size: Size, steps: int, compiled: bool) -> dict[str, float]:
 
     from PIL import Image
 
-    photos = jpegs(24, size.side * 4 // 3, size.side)
+    short = size.side * 8 // 7  # as shards of 384 pixels are for a tower of 336
+    photos = jpegs(24, short * 4 // 3, short)
     make = {"side": size.side, "augment": True, "seed": 0, "cache_bytes": 0}
     names = [f"p{number}" for number in range(100_000)]
     loader, few = Images(Stored(photos), names, threads=1, **make), np.arange(96)
@@ -440,8 +461,7 @@ def of_the_loader(size: Size, steps: int, compiled: bool) -> dict[str, float]:
     def by_pillow() -> None:
         for data in photos:
             image = Image.open(io.BytesIO(data)).convert("RGB")
-            left = (image.width - image.height) // 2
-            box = (left, 0, left + image.height, image.height)
+            box = (short // 6 + 10, 10, short // 6 + 10 + 0.9 * short, 10 + 0.9 * short)
             np.asarray(image.resize((size.side, size.side), Image.Resampling.BICUBIC, box=box))
 
     theirs = median_seconds(by_pillow, time.process_time) / len(photos)
@@ -455,7 +475,7 @@ def of_the_loader(size: Size, steps: int, compiled: bool) -> dict[str, float]:
 
 def waiting_share(size: Size, loader: Any, steps: int, compiled: bool) -> float:
     """The share of the time that pretraining waits for its images, past the first steps."""
-    batch = size.batch // 2 if GPU else 8
+    batch = max(1, batch_of(size) // 2)
     step, order = Steps(Pairs(build(size, compiled))), Order(len(loader.photo_ids), batch, 0)
     text = pinned(*captions(batch))
     views = [order.view(number, 0, 1) for number in range(steps + 3)]

@@ -100,7 +100,7 @@ rule embed_photos:
         runtime=720,
         nodes=1,
     params:
-        settings=settings("embed_photos", "model"),
+        settings=settings("embed_photos", "model", "embed"),
     message:
         "Embed the photos of {wildcards.dataset} with the {wildcards.trunk} encoder of run {wildcards.run}"
     script:

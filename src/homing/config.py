@@ -30,6 +30,7 @@ RUN_KEYS = (
     "captions",
     "model",
     "pretrain",
+    "embed",
     "finetune",
     "refine",
     "evaluate",

@@ -42,14 +42,15 @@ def embed_photos(rule: Any) -> None:
     rule: what Snakemake gives a script. Parts of an earlier try are taken over when encoder, photos and settings are
     the same.
     """
-    inputs, model = dict(rule.input.items()), rule.params.settings["config"]["model"]
+    inputs, config = dict(rule.input.items()), rule.params.settings["config"]
     folder = parts_folder(inputs, rule.params.settings)
     names = photos_with_images(inputs, ShardReader(inputs["shards"], inputs["index"]))
     parts = [part_path(folder, part) for part in range(-(-len(names) // PART))]
     missing = [number for number, path in enumerate(parts) if not path.is_file()]
     sizes = allocated(rule.resources, rule.threads, None)
     spec = {"inputs": inputs, "folder": str(folder), "missing": missing, "threads": sizes.cores_per_process}
-    write_json(folder / "spec.json", spec | {"pooling": model["pooling"], "precision": model["embed_precision"]})
+    how = {"pooling": config["model"]["pooling"], "precision": config["embed"]["mixed_precision"]}
+    write_json(folder / "spec.json", spec | how)
     if missing:
         log.info("%d of %d parts are to be made", len(missing), len(parts))
         launch("homing.training.embed", folder / "spec.json", sizes)
