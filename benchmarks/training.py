@@ -1,7 +1,8 @@
 """Training, embedding and the loss: images per second beside what the device can multiply, and beside a plain loop.
 
 Runs with torch, transformers and accelerate alone (the loader's figures need simplejpeg and Pillow too), on random
-weights, on a GPU or a CPU. `--scale small` on a CPU measures a tiny tower and B/32; else B/32, L/14 and L/14-336.
+weights, on a GPU or on one core of a CPU, by the processor's time, so that others on the machine do not count.
+`--scale small` on a CPU measures a tiny tower and B/32; else B/32, L/14 and L/14-336.
 """
 
 import math
@@ -91,6 +92,8 @@ SIZES = {
 
 def main() -> None:
     full, as_json = scale_of(small=0, full=1)
+    if not GPU:
+        torch.set_num_threads(1)
     names = list(SIZES)[1:] if GPU or full else ["tiny", "b32"]
     steps = 20 if GPU else 2
     figures: dict[str, Any] = {"device": device_name(), "precision": PRECISION, "torch": torch.__version__}
@@ -105,8 +108,8 @@ def main() -> None:
             rate = max(rate, matmul_tflops())  # between the others, for a shared machine is slow now and then
     figures |= {"matmul_tflops": rate} | shares_of_matmul(figures, names, rate)
     figures |= of_the_plain_loop(SIZES[names[0]], steps)
-    if Images:
-        figures |= of_the_loader(SIZES[names[-1]], steps, compiled)
+    unmeasured = dict.fromkeys(("loader_images_per_second_per_core", "waiting_share"))
+    figures |= of_the_loader(SIZES[names[-1]], steps, compiled) if Images else unmeasured
     show(figures, as_json)
 
 
@@ -127,23 +130,23 @@ def batch_of(size: Size) -> int:
 
 
 def device_name() -> str:
-    return torch.cuda.get_device_name() if GPU else f"CPU, {torch.get_num_threads()} threads"
+    return torch.cuda.get_device_name() if GPU else "CPU, one core"
 
 
 def seconds(work: Callable[[], object], times: int, warm_up: int = 3 if GPU else 1) -> float:
-    """Mean wall time of a call on a GPU, which has finished before and after; of the fastest on a CPU, often shared."""
+    """Mean wall time of a call on a GPU, which has finished before and after; on a CPU its own time in the fastest."""
     for _ in range(warm_up):
         work()
     if not GPU:
-        return min(timed(work) for _ in range(times))
+        return min(timed(work, time.process_time) for _ in range(times))
     synchronise()
-    return timed(lambda: ([work() for _ in range(times)], synchronise())) / times
+    return timed(lambda: ([work() for _ in range(times)], synchronise()), time.perf_counter) / times
 
 
-def timed(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
+def timed(work: Callable[[], object], clock: Callable[[], float]) -> float:
+    started = clock()
     work()
-    return time.perf_counter() - started
+    return clock() - started
 
 
 def synchronise() -> None:
