@@ -57,7 +57,7 @@ def kill_a_training_process_half_way() -> tuple[int, int]:
     killed: list[int] = []
 
     def wait_and_kill() -> None:
-        while not list(checkpoints.rglob("latest*")):
+        while not list(checkpoints.rglob("step-*")):
             time.sleep(0.05)
         for process in training_processes():
             os.kill(process, signal.SIGKILL)
