@@ -177,8 +177,12 @@ def run_processes(function, processes: int, *arguments: Any) -> list[int]:
     ]
     for process in started:
         process.start()
-    for process in started:
-        process.join()
+    while any(process.is_alive() for process in started):
+        time.sleep(0.01)
+        if any(process.exitcode for process in started):
+            for process in started:  # as a launcher: one that has failed leaves the others waiting for it
+                process.join(5)
+                process.kill()
     return [process.exitcode for process in started]
 
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -59,11 +60,16 @@ def launch(module: str, spec: Mapping[str, Any], sizes: Sizes) -> None:
 
 
 def run_logged(command: list[str], environment: Mapping[str, str]) -> int:
-    """Run a command, its output line by line in our log; returns its status. It dies with this process."""
+    """Run a command, its output line by line in our log; returns its status.
+
+    It dies with this process. A SIGTERM is handed on, and its processes are waited for: they save and stop.
+    """
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
     with subprocess.Popen(command, env=environment, preexec_fn=die_with_parent, **pipes) as process:
+        before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         for line in process.stdout:
             log.info("%s", line.rstrip())
+        signal.signal(signal.SIGTERM, before)
     return process.returncode
 
 
