@@ -101,7 +101,8 @@ def make_spec(inputs: Mapping[str, str], folder: Path, stage: str, **more: Any) 
     """A spec as `homing.training.stage` writes it, for a training in `folder`; `more` replaces its entries."""
     settings = {"seed": 5, "model": MODEL, "captions": CAPTIONS, "pretrain": PRETRAIN, "finetune": FINETUNE}
     spec = {
-        "stage": stage, "inputs": dict(inputs), "settings": settings, "seed": 5, "fingerprint": "f", "provenance": {},
+        "path": str(folder / "spec.json"), "launch": "one", "stage": stage, "inputs": dict(inputs),
+        "settings": settings, "seed": 5, "fingerprint": "f", "provenance": {},
         "outputs": {"model": str(folder / "model"), "history": str(folder / "history.jsonl")},
         "checkpoints": str(folder / "checkpoints"), "checkpoints_kept": 2, "checkpoint_minutes": 1000,
         "stop_at": time.time() + 1e6, "micro_batch": None, "threads": 1, "trackers": [],
@@ -127,8 +128,9 @@ class Trained:
 def train(inputs: Mapping[str, str], folder: Path, stage: str, processes: int = 1, **more: Any) -> Trained:
     """Train a stage as a launcher does it, in processes of its own."""
     folder.mkdir(exist_ok=True)
-    write_json(folder / "spec.json", make_spec(inputs, folder, stage, **more))
-    (folder / "error.txt").unlink(missing_ok=True)
+    spec = make_spec(inputs, folder, stage, **more)
+    write_json(folder / "spec.json", spec)
+    (folder / "error-one.txt").unlink(missing_ok=True)
     statuses = run_processes(run_module, processes, stage, folder / "spec.json", folder / "log.txt")
     return outcome(folder, stage, max(statuses, key=abs))
 
@@ -141,7 +143,7 @@ def checkpoint_steps(folder: Path) -> list[int]:
 def outcome(folder: Path, stage: str, status: int) -> Trained:
     """What a training has left in its folder."""
     if status:
-        error = (folder / "error.txt").read_text() if (folder / "error.txt").exists() else ""
+        error = (folder / "error-one.txt").read_text() if (folder / "error-one.txt").exists() else ""
         return Trained(status, error, {}, [])
     names = ["heads.safetensors", "vision/model.safetensors"] if stage == "finetune" else ["model.safetensors"]
     names = [name for name in names if (folder / "model" / name).exists()]
@@ -177,8 +179,12 @@ def run_processes(function, processes: int, *arguments: Any) -> list[int]:
     ]
     for process in started:
         process.start()
-    for process in started:
-        process.join()
+    while any(process.is_alive() for process in started):
+        time.sleep(0.01)
+        if any(process.exitcode for process in started):
+            for process in started:  # as a launcher: one that has failed leaves the others waiting for it
+                process.join(5)
+                process.kill()
     return [process.exitcode for process in started]
 
 

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from small_world import COMMON, FINETUNE, PHOTOS, PRETRAIN, make_spec, run_processes, write_world
 
 from homing.errors import HomingError
+from homing.files import write_json
 from homing.training import finetune, pretrain
 from homing.training.checkpoint import Checkpoints
 from homing.training.loop import Training
@@ -34,6 +35,7 @@ def prepare(inputs: Mapping[str, str], folder: Path, loss: str, **more):
     spec = make_spec(inputs, folder, stage, **more)
     settings = {"pretrain": PRETRAIN | EQUAL | {"loss": loss}, "finetune": FINETUNE | EQUAL}
     spec["settings"] = spec["settings"] | settings
+    write_json(spec["path"], spec)
     device = torch.device("cpu")
     made = (finetune if loss == "finetune" else pretrain).prepare(spec, device)
     return made, Training(made, settings[stage], spec, ACCELERATOR[0])

@@ -73,7 +73,7 @@ def test_the_learning_rate_warms_up_and_decays_to_nothing():
 def test_several_nodes_need_slurm():
     two = Sizes(nodes=2, processes=1, gpus=0, cores=1)
     with pytest.raises(HomingError, match="need SLURM"):
-        launch_command("homing.training.finetune", Path("spec"), two, job_id=None)
+        launch_command("homing.training.finetune", "spec.json", two, job_id=None)
 
 
 def test_a_launch_has_the_sizes_of_the_rules_resources():

@@ -3,6 +3,7 @@
 import logging
 import os
 import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from homing.errors import HomingError
+from homing.files import write_json
 from homing.training.processes import TERMINAL, die_with_parent, error_file
 
 log = logging.getLogger(__name__)
@@ -41,27 +43,33 @@ def allocated(resources: Mapping[str, Any], threads: int, processes_per_node: in
     return Sizes(int(resources.get("nodes") or 1), processes_per_node or max(1, gpus), gpus, threads)
 
 
-def launch(module: str, spec: Path, sizes: Sizes) -> None:
-    """Run `python -m module spec`. Raises HomingError with the message of the process that failed first."""
-    error_file(spec).unlink(missing_ok=True)
-    command = launch_command(module, spec, sizes, job_id=os.environ.get("SLURM_JOB_ID"))
+def launch(module: str, spec: Mapping[str, Any], sizes: Sizes) -> None:
+    """Write a spec and run `python -m module` on it. Raises HomingError with the message of the first to fail."""
+    write_json(spec["path"], spec)
+    command = launch_command(module, spec["path"], sizes, job_id=os.environ.get("SLURM_JOB_ID"))
     environment = os.environ | {"OMP_NUM_THREADS": str(sizes.cores_per_process), "ACCELERATE_USE_CPU": cpu_flag(sizes)}
     if sys.stderr.isatty():
         environment[TERMINAL] = os.ttyname(sys.stderr.fileno())
     log.info("%s", shlex.join(command))
     status = run_logged(command, environment)
-    if status and error_file(spec).exists():
-        raise HomingError(f"{module}: {error_file(spec).read_text(encoding='utf-8')}")
+    message = error_file(spec)
+    if status and message.exists():
+        raise HomingError(f"{module}: {message.read_text(encoding='utf-8')}")
     if status:
         raise HomingError(f"{module}: ended with status {status}; its messages are above, and the retry resumes")
 
 
 def run_logged(command: list[str], environment: Mapping[str, str]) -> int:
-    """Run a command, its output line by line in our log; returns its status. It dies with this process."""
+    """Run a command, its output line by line in our log; returns its status.
+
+    It dies with this process. A SIGTERM is handed on, and its processes are waited for: they save and stop.
+    """
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
     with subprocess.Popen(command, env=environment, preexec_fn=die_with_parent, **pipes) as process:
+        before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         for line in process.stdout:
             log.info("%s", line.rstrip())
+        signal.signal(signal.SIGTERM, before)
     return process.returncode
 
 
@@ -70,7 +78,7 @@ def cpu_flag(sizes: Sizes) -> str:
     return "false" if sizes.gpus and Path("/dev/nvidiactl").exists() else "true"
 
 
-def launch_command(module: str, spec: Path, sizes: Sizes, job_id: str | None) -> list[str]:
+def launch_command(module: str, spec_path: str, sizes: Sizes, job_id: str | None) -> list[str]:
     """The command line of the launch.
 
     Several processes need `--multi_gpu` even on CPUs: `--cpu --num_processes 2` starts one process (accelerate 1.15).
@@ -79,7 +87,7 @@ def launch_command(module: str, spec: Path, sizes: Sizes, job_id: str | None) ->
     """
     nodes, processes = sizes.nodes, sizes.processes
     python = [sys.executable, "-m", "accelerate.commands.launch", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    program = ["-m", module, str(spec)]
+    program = ["-m", module, spec_path]
     if nodes == 1:
         several = (
             ["--multi_gpu", "--main_process_port", "0"] if processes > 1 else ["--cpu"] * (cpu_flag(sizes) == "true")

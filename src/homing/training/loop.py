@@ -25,7 +25,7 @@ from homing.training.optimiser import learning_rate, make_optimizer, optimizer_t
 from homing.training.order import Batch, Order
 from homing.training.progress import Progress
 from homing.training.reporter import Reporter
-from homing.training.resuming import checkpoint_state, find_checkpoint
+from homing.training.resuming import check_still_ours, checkpoint_state, find_checkpoint
 from homing.training.stages import Inputs, Stage
 
 log = logging.getLogger(__name__)
@@ -147,12 +147,21 @@ class Training:
         self.terminated = True
 
     def _save(self) -> None:
+        failure = None
         if self.accelerator.is_main_process:
-            trained = {f"model.{name}": value for name, value in self.module.named_parameters() if value.requires_grad}
-            tensors = trained | optimizer_tensors(self.optimizer)
-            self.checkpoints.save(self.progress.step, tensors, checkpoint_state(self.progress, self.spec))
-        self.accelerator.wait_for_everyone()
+            try:
+                self._write_checkpoint()
+            except HomingError as error:
+                failure = error
+        if total(torch.tensor(float(failure is not None), device=self.accelerator.device)):
+            raise failure or SystemExit(1)  # all end together; the first process has told why
         self.saved = time.monotonic()
+
+    def _write_checkpoint(self) -> None:
+        check_still_ours(self.spec)
+        trained = {f"model.{name}": value for name, value in self.module.named_parameters() if value.requires_grad}
+        tensors = trained | optimizer_tensors(self.optimizer)
+        self.checkpoints.save(self.progress.step, tensors, checkpoint_state(self.progress, self.spec))
 
     def _resume(self) -> None:
         found = find_checkpoint(self.checkpoints, self.spec, self.accelerator)

@@ -4,7 +4,9 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 # The terminal of the rule's job, for processes whose own output goes through a pipe into the log.
 TERMINAL = "HOMING_TERMINAL"
@@ -19,15 +21,15 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
-def error_file(spec_path: Path) -> Path:
-    """Where a process that fails leaves its message for the launcher."""
-    return spec_path.with_name("error.txt")
+def error_file(spec: Mapping[str, Any]) -> Path:
+    """Where a process of a launch leaves its message for the launcher when it fails."""
+    return Path(spec["path"]).with_name(f"error-{spec['launch']}.txt")
 
 
-def tell_launcher(spec_path: Path, message: str) -> None:
+def tell_launcher(spec: Mapping[str, Any], message: str) -> None:
     """Leave the message that the job ends with; the first process to fail has the word."""
     try:
-        descriptor = os.open(error_file(spec_path), os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        descriptor = os.open(error_file(spec), os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     except FileExistsError:
         return
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -9,6 +9,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from homing.errors import HomingError
+from homing.files import read_json
 from homing.training.checkpoint import Checkpoints
 from homing.training.distributed import total
 from homing.training.progress import Progress
@@ -43,6 +44,15 @@ def find_checkpoint(
             "with what they were made with, or remove the folder to begin anew"
         )
     return tensors, Progress(**state["progress"])
+
+
+def check_still_ours(spec: Mapping[str, Any]) -> None:
+    """Raise HomingError when another launch has taken this training over, as of a node that was lost but lives on.
+
+    Each launch writes its spec where the one before had its own.
+    """
+    if read_json(spec["path"])["launch"] != spec["launch"]:
+        raise HomingError(f"{spec['checkpoints']}: another job has taken this training over; this one ends")
 
 
 def first_difference(state: Mapping[str, Any], spec: Mapping[str, Any]) -> str:

@@ -3,13 +3,13 @@
 import hashlib
 import json
 import time
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from homing import config as configuration
 from homing.evaluate.provenance import git_commit, versions
-from homing.files import write_json
 from homing.training.checkpoint import Checkpoints
 from homing.training.launch import allocated, launch
 
@@ -33,6 +33,8 @@ def run_stage(module: str, rule: Any) -> None:
     fingerprint = hashlib.sha256(json.dumps([settings, describe(inputs)], sort_keys=True).encode()).hexdigest()[:16]
     folder = CHECKPOINTS / stage / fingerprint
     spec = {
+        "path": str(folder / "spec.json"),
+        "launch": uuid.uuid4().hex,
         "stage": stage,
         "inputs": inputs,
         "outputs": dict(rule.output.items()),
@@ -49,9 +51,7 @@ def run_stage(module: str, rule: Any) -> None:
         "trackers": config["trackers"],
         "reports": str(Path(rule.log[0]).parent / "tensorboard"),
     }
-    path = folder / "spec.json"
-    write_json(path, spec)
-    launch(module, path, sizes)
+    launch(module, spec, sizes)
     Checkpoints(folder).remove()
 
 

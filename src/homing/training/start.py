@@ -27,8 +27,7 @@ def main(
 ) -> None:
     """Read the spec named on the command line, train the stage, let the first process write its outputs."""
     die_with_parent()
-    path = Path(sys.argv[1])
-    spec = read_json(path)
+    spec = read_json(sys.argv[1])
     start_log(line="%(message)s")  # the rule's job adds the time
     torch.set_num_threads(spec["threads"])
     try:
@@ -43,7 +42,7 @@ def main(
             write_history(spec["outputs"]["history"], training.progress.history)
     except HomingError as error:
         log.error("error: %s", error)
-        tell_launcher(path, str(error))
+        tell_launcher(spec, str(error))
         sys.exit(1)
     accelerator.wait_for_everyone()
     accelerator.end_training()  # closes the trackers, and takes leave of the other processes
