@@ -5,6 +5,7 @@ weights, on a GPU or on one core of a CPU, by the processor's time, so that othe
 `--scale small` on a CPU measures a tiny tower and B/32; else B/32, L/14 and L/14-336.
 """
 
+import gc
 import math
 import sys
 import time
@@ -175,6 +176,7 @@ def can_compile() -> bool:
 def fitting(measure: Callable[..., dict[str, float]], size: Size, batch: int, *arguments: Any) -> dict[str, float]:
     """The figures with the largest batch that fits: `batch`, or a half, a quarter ... of it."""
     while True:
+        gc.collect()
         if GPU:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 HERE = Path(__file__).parent
+TRAINING = "python.* homing.training.pretrain"
 ENDED = {"COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "NODE_FAIL"}
 
 
@@ -32,7 +33,9 @@ def output_of(*command: str) -> str:
 
 
 def newest_step(checkpoints: Path) -> int:
-    return max((int(path.name.removeprefix("step-")) for path in checkpoints.rglob("step-*")), default=0)
+    """Of those that are written to the end: while one is written, it lies in a hidden folder."""
+    whole = (path for path in checkpoints.rglob("step-*") if not path.parent.name.startswith("."))
+    return max((int(path.name.removeprefix("step-")) for path in whole), default=0)
 
 
 def state_of(job: str) -> str:
@@ -48,7 +51,7 @@ def processes(pattern: str) -> list[int]:
 
 
 def kill_the_training(job: str, node: str) -> None:
-    for process in processes("python.* homing.training.pretrain"):
+    for process in processes(TRAINING):
         os.kill(process, signal.SIGKILL)
 
 
@@ -62,14 +65,19 @@ def cancel(job: str, node: str) -> None:
 
 def meet_faults(checkpoints: Path, met: list[str]) -> None:
     """Each fault once its job has written a checkpoint; what was met is added to `met`, with the state it led to."""
-    step = 0
     for fault in (kill_the_training, set_the_node_down, cancel):
-        wait_for(lambda: newest_step(checkpoints) > step, "a checkpoint")  # noqa: B023
-        job, node = next(iter(running("rule_pretrain_clip")))
-        fault(job, node)
-        wait_for(lambda: state_of(job) in ENDED, f"job {job} to end")  # noqa: B023
-        met.append(f"{fault.__name__}: {state_of(job)} on {node}")
+        job, node = wait_for(lambda: running("rule_pretrain_clip"), "a job that runs")[0]
         step = newest_step(checkpoints)
+        wait_for(lambda: newest_step(checkpoints) > step, "a checkpoint")  # noqa: B023
+        frozen = processes(TRAINING)
+        for process in frozen:  # while we ask Slurm, the training would come to its end
+            os.kill(process, signal.SIGSTOP)
+        fault(job, node)
+        for process in set(frozen) & set(processes(TRAINING)):
+            os.kill(process, signal.SIGCONT)
+        if fault is not kill_the_training:  # after which Snakemake tries again in the same job
+            wait_for(lambda: state_of(job) in ENDED, f"job {job} to end")  # noqa: B023
+        met.append(f"{fault.__name__}: {state_of(job)} on {node}")
 
 
 def running(comment: str) -> list[tuple[str, str]]:

@@ -95,7 +95,7 @@ def test_a_job_that_is_killed_loses_its_node_and_is_cancelled_ends_with_the_same
     """Each of Snakemake's retries goes on from the checkpoint, on the node that is left."""
     assert seen["second"] == 0, (checkout / "slurm_run.log").read_text()[-6000:]
     met = [fault.split(" on ")[0] for fault in seen["faults"]]
-    assert met == ["kill_the_training: FAILED", "set_the_node_down: NODE_FAIL", "cancel: CANCELLED"]
+    assert met == ["kill_the_training: RUNNING", "set_the_node_down: NODE_FAIL", "cancel: CANCELLED"]
     unbroken = (checkout / "first_run/pretrained/model.safetensors").read_bytes()
     assert (checkout / "results/runs/demo/pretrained/model.safetensors").read_bytes() == unbroken
 

@@ -1,5 +1,6 @@
 """Training: data order, checkpoints, and the same weights whether unbroken or resumed."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from small_world import FINETUNE, MODEL, train, write_world
 
 from homing import tables
 from homing.errors import HomingError
+from homing.files import read_json, write_json
 from homing.model.geolocator import load_geolocator
 from homing.sphere import haversine_km
 from homing.training.checkpoint import Checkpoints
@@ -124,6 +126,20 @@ def test_stopped_in_the_middle_of_an_epoch_and_resumed_it_ends_with_the_same_bit
     assert resumed.status == 0 and resumed.losses == unbroken[stage].losses
     for name, expected in unbroken[stage].weights.items():
         assert torch.equal(resumed.weights[name], expected), name
+
+
+def test_what_is_drawn_in_the_module_is_drawn_again_after_a_resume(inputs, unbroken, tmp_path):
+    encoder = shutil.copytree(inputs["encoder"], tmp_path / "encoder")
+    config = read_json(encoder / "config.json")
+    config["vision_config"]["attention_dropout"] = 0.3
+    write_json(encoder / "config.json", config)
+    dropping = inputs | {"encoder": str(encoder)}
+    whole = train(dropping, tmp_path / "whole", "finetune")
+    assert not np.allclose(whole.losses[:4], unbroken["finetune"].losses[:4], rtol=1e-4)
+    assert train(dropping, tmp_path / "resumed", "finetune", stop_after_steps=6).status == 1
+    resumed = train(dropping, tmp_path / "resumed", "finetune")
+    assert resumed.losses == whole.losses
+    assert all(torch.equal(resumed.weights[name], value) for name, value in whole.weights.items())
 
 
 def test_a_finetuned_geolocator_answers(unbroken):

@@ -59,6 +59,7 @@ class Training:
         self._resume()
         signal.signal(signal.SIGTERM, self._terminate)
         self.reporter = Reporter(self.accelerator, self.spec["stage"], self.progress.step, self.steps)
+        self.module.train()  # what is read from a file is as in evaluation
         for batch, inputs, waited_seconds in load_ahead(self.stage.load, self._batches()):
             stopping, saving = self._step(batch, inputs, waited_seconds)
             epoch_ends = self.progress.step % self.order.steps_per_epoch == 0 or self.progress.step == self.steps
