@@ -27,6 +27,30 @@ rule write_captions:
         "../workflow/scripts/write_captions.py"
 
 
+rule convert_checkpoint:
+    input:
+        files=lambda wildcards: ancient(raw_files(f"{wildcards.dataset}/{wildcards.version}")),
+        manifests=lambda wildcards: raw_manifests(f"{wildcards.dataset}/{wildcards.version}"),
+    output:
+        folder=directory("results/encoders/{dataset}/{version}"),
+    log:
+        "results/logs/convert_checkpoint/{dataset}/{version}.log",
+    benchmark:
+        "results/benchmarks/convert_checkpoint/{dataset}/{version}.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=size_mb(1000, 3),
+        runtime=60,
+    params:
+        settings=settings("convert_checkpoint"),
+    message:
+        "Keep the weights of {wildcards.dataset} as safetensors"
+    script:
+        "../workflow/scripts/convert_checkpoint.py"
+
+
 rule pretrain_clip:
     input:
         unpack(lambda wildcards: photo_files(run_dataset(wildcards))),
@@ -71,12 +95,12 @@ rule embed_photos:
         "../envs/train.yaml"
     threads: 2
     resources:
-        **({"gpu": 1} if CONFIG["finetune"]["gpus_per_node"] else {}),
+        **({"gpu": CONFIG["finetune"]["gpus_per_node"]} if CONFIG["finetune"]["gpus_per_node"] else {}),
         mem_mb=4000,
         runtime=720,
         nodes=1,
     params:
-        settings=settings("embed_photos", "model"),
+        settings=settings("embed_photos", "model", "embed"),
     message:
         "Embed the photos of {wildcards.dataset} with the {wildcards.trunk} encoder of run {wildcards.run}"
     script:

@@ -38,11 +38,11 @@ def median_seconds(work: Callable[[], object], clock: Callable[[], float] = time
     return statistics.median(times)
 
 
-def show(figures: dict[str, float], as_json: bool) -> None:
+def show(figures: dict[str, float | str | None], as_json: bool) -> None:
     """Print the figures, with the peak memory of this process."""
     figures = figures | {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
     if as_json:
         print(json.dumps(figures))
         return
     for name, value in figures.items():
-        print(f"{name:44} {value:14,.2f}")
+        print(f"{name:44} {value:14,.2f}" if isinstance(value, (int, float)) else f"{name:44} {value!s:>14}")

@@ -31,6 +31,7 @@ RUN_KEYS = (
     "captions",
     "model",
     "pretrain",
+    "embed",
     "finetune",
     "refine",
     "evaluate",
@@ -45,9 +46,19 @@ SOURCE_KEYS = {
     "exif_folder": ("images",),
 }
 # Sizes of a job, not of its result: they never make a rule run again.
-LAUNCH_KEYS = ("nodes", "processes_per_node", "gpus_per_node", "checkpoint_minutes", "tiles")
+LAUNCH_KEYS = (
+    "nodes",
+    "processes_per_node",
+    "gpus_per_node",
+    "micro_batch",
+    "checkpoint_minutes",
+    "checkpoints_kept",
+    "tiles",
+)
 # How raw files come here, not what is in them.
 DELIVERY_KEYS = ("mirror", "link_mirror", "sources_lock", "accept_licences")
+# Who is told of it while it is made.
+REPORT_KEYS = ("trackers",)
 
 Config = dict[str, Any]
 
@@ -59,7 +70,7 @@ def schema() -> Config:
 
 
 KEYS = tuple(schema()["properties"])
-RESULT_KEYS = tuple(key for key in KEYS if key not in DELIVERY_KEYS)
+RESULT_KEYS = tuple(key for key in KEYS if key not in (*DELIVERY_KEYS, *REPORT_KEYS))
 
 
 def resolve(given: Mapping[str, Any]) -> Config:
@@ -197,7 +208,7 @@ def run_config(config: Config, run: str) -> Config:
     """The configuration of one run: the variant's keys over the shared ones; a retrieved checkpoint is a folder."""
     chosen = merge(config, config["variants"].get(run, {})) | {"run": run, "variants": {}}
     if source := chosen["model"]["source"]:
-        chosen["model"]["pretrained"] = f"results/raw/{source}"
+        chosen["model"]["pretrained"] = f"results/encoders/{source}"
     return chosen
 
 

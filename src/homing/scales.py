@@ -1,9 +1,12 @@
 """The regression targets: their transforms and their scale, shared by training, prediction and evaluation."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Column of the labels -> its transform before standardising, and the task it belongs to.
 REGRESSIONS = {
@@ -29,7 +32,7 @@ class LabelScales:
     std: dict[str, float]
 
     @classmethod
-    def fit(cls, labels: pd.DataFrame) -> "LabelScales":
+    def fit(cls, labels: "pd.DataFrame") -> "LabelScales":
         """Fit on the labels of the training photos; a column without values gets mean 0 and deviation 1."""
         mean, std = {}, {}
         for column, (transform, _) in REGRESSIONS.items():

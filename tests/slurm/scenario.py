@@ -1,32 +1,40 @@
 """What is done on the test cluster: run inside it by test_slurm.py, writes what it saw to a JSON file.
 
-python scenario.py CHECKOUT OUTPUT
+python scenario.py CHECKOUT OUTPUT TRAININGS
+
+TRAININGS holds the specs of two trainings, limited/ and requeued/.
 """
 
 import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import faults
+
 RUN = "results/runs/demo"
+CHECKPOINTS = Path("results/checkpoints")
 PROFILE = ["--profile", "profiles/slurm", "--configfile", "tests/workflow/tiny.yaml", "tests/slurm/two_nodes.yaml"]
 # The test cluster answers at once: ask it sooner than a real one.
-SOONER = ["--slurm-init-seconds-before-status-checks", "8", "--latency-wait", "5"]
+SOONER = ["--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "5"]
 
 
-def main(checkout: Path, output: Path) -> None:
+def main(checkout: Path, output: Path, trainings: Path) -> None:
     os.chdir(checkout)
     download_on_the_login_node()
-    seen = {"first": snakemake()}
-    seen["jobs"] = finished_jobs()
-    shutil.copytree(RUN, "first_run")
-    seen["killed"], seen["second"] = kill_a_training_process_half_way()
+    with ThreadPoolExecutor() as beside:
+        limited = beside.submit(faults.meet_a_time_limit, trainings / "limited")
+        requeued = beside.submit(faults.meet_a_requeue_and_a_killed_launcher, trainings / "requeued")
+        seen = {"first": snakemake("--until", "evaluate_predictions")}
+        seen["jobs"] = finished_jobs()
+        shutil.copytree(RUN, "first_run")
+        seen |= {"limited": limited.result(), "requeued": requeued.result()}
+    seen["faults"], seen["second"] = pretrain_through_faults()
     output.write_text(json.dumps(seen))
 
 
@@ -43,37 +51,21 @@ def snakemake(*arguments: str) -> int:
 
 
 def finished_jobs() -> list[dict[str, str]]:
-    """The jobs that slurmctld remembers: rule, partition, nodes, and what was allocated."""
+    """Snakemake's jobs that slurmctld remembers: rule, partition, nodes, and what was allocated."""
     text = subprocess.run(["scontrol", "--oneliner", "show", "jobs"], capture_output=True, text=True, check=True).stdout
-    jobs = [dict(re.findall(r"(\w+)=(\S*)", line)) for line in text.splitlines() if "JobId=" in line]
+    jobs = [dict(re.findall(r"(\w+)=(\S*)", line)) for line in text.splitlines() if "Comment=rule_" in line]
     names = ("JobId", "Comment", "Partition", "NumNodes", "NumTasks", "TresPerNode", "TresPerJob", "JobState")
     return [{name: job.get(name, "") for name in names} for job in jobs]
 
 
-def kill_a_training_process_half_way() -> tuple[int, int]:
-    """Pretrain again, kill -9 a training process once there is a checkpoint, and let the retry finish."""
-    checkpoints = Path("results/checkpoints")
-    shutil.rmtree(checkpoints, ignore_errors=True)
-    killed: list[int] = []
-
-    def wait_and_kill() -> None:
-        while not list(checkpoints.rglob("latest*")):
-            time.sleep(0.05)
-        for process in training_processes():
-            os.kill(process, signal.SIGKILL)
-            killed.append(process)
-
-    thread = threading.Thread(target=wait_and_kill, daemon=True)
-    thread.start()
+def pretrain_through_faults() -> tuple[list[str], int]:
+    """Pretrain again while one fault after the other ends the job, and let the retries finish it."""
+    shutil.rmtree(CHECKPOINTS, ignore_errors=True)
+    met: list[str] = []
+    threading.Thread(target=faults.meet_faults, args=(CHECKPOINTS, met), daemon=True).start()
     status = snakemake("--forcerun", "pretrain_clip", "--until", "pretrain_clip")
-    return len(killed), status
-
-
-def training_processes() -> list[int]:
-    """Processes that run the pretraining module itself, not its launcher."""
-    found = subprocess.run(["pgrep", "-f", "python.* homing.training.pretrain"], capture_output=True, text=True)
-    return [int(line) for line in found.stdout.split()]
+    return met, status
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(*map(Path, sys.argv[1:]))

@@ -8,15 +8,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "workflow")]
+UNIT = HERE.parent / "unit"
+sys.path[:0] = [str(HERE), str(HERE.parent / "workflow"), str(UNIT)]
 
 from checkout import TINY, copy_repository, snakemake  # noqa: E402
 from cluster import missing_programs  # noqa: E402
+from small_world import CAPTIONS, MODEL, PRETRAIN, make_spec, outcome, train, write_world  # noqa: E402
+
+from homing.files import read_json, write_json  # noqa: E402
 
 pytestmark = pytest.mark.slurm
 
+SLOW = {
+    "settings": {"seed": 5, "model": MODEL, "captions": CAPTIONS, "pretrain": PRETRAIN | {"epochs": 15}},
+    "checkpoint_minutes": 0,
+}
 TRAINING = {"pretrain_clip", "embed_photos", "finetune_geolocator"}
 
 
@@ -29,11 +38,21 @@ def checkout(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def seen(checkout) -> dict:
+def trainings(tmp_path_factory) -> Path:
+    """Two trainings of a small world for batch jobs of our own: their specs."""
+    folder = tmp_path_factory.mktemp("trainings")
+    inputs = write_world(folder / "world")
+    for name in ("limited", "requeued"):
+        write_json(folder / name / "spec.json", make_spec(inputs, folder / name, "pretrain", **SLOW))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def seen(checkout, trainings) -> dict:
     """What the scenario saw on the cluster."""
     output = checkout / "seen.json"
-    command = [sys.executable, HERE / "cluster.py", sys.executable, HERE / "scenario.py", checkout, output]
-    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(checkout / "src")})
+    command = [sys.executable, HERE / "cluster.py", sys.executable, HERE / "scenario.py", checkout, output, trainings]
+    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": f"{checkout / 'src'}:{UNIT}"})
     found = json.loads(output.read_text())
     assert found["first"] == 0, (checkout / "slurm_run.log").read_text()[-6000:]
     return found
@@ -72,12 +91,30 @@ def test_two_nodes_with_two_processes_give_the_loss_curve_of_one_process(seen, c
     np.testing.assert_allclose(four[:5], one[:5], atol=1e-5)
 
 
-def test_a_killed_training_job_resumes_and_ends_with_the_same_weights(seen, checkout):
-    assert seen["killed"] >= 1 and seen["second"] == 0, (checkout / "slurm_run.log").read_text()[-6000:]
-    log = (checkout / "slurm_run.log").read_text()
-    assert "pretrain_clip" in log
+def test_a_job_that_is_killed_loses_its_node_and_is_cancelled_ends_with_the_same_weights(seen, checkout):
+    """Each of Snakemake's retries goes on from the checkpoint, on the node that is left."""
+    assert seen["second"] == 0, (checkout / "slurm_run.log").read_text()[-6000:]
+    met = [fault.split(" on ")[0] for fault in seen["faults"]]
+    assert met == ["kill_the_training: RUNNING", "set_the_node_down: NODE_FAIL", "cancel: CANCELLED"]
     unbroken = (checkout / "first_run/pretrained/model.safetensors").read_bytes()
     assert (checkout / "results/runs/demo/pretrained/model.safetensors").read_bytes() == unbroken
+
+
+@pytest.mark.parametrize(
+    ("name", "nodes", "states"),
+    [
+        ("limited", 1, [["TIMEOUT", "FAILED"], ["COMPLETED"]]),  # it may have saved and ended in time
+        ("requeued", 2, [["REQUEUED"], ["FAILED"], ["COMPLETED"]]),
+    ],
+)
+def test_jobs_go_on_after_a_time_limit_a_requeue_and_a_killed_launcher(seen, trainings, tmp_path, name, nodes, states):
+    log = (trainings / name / "job.log").read_text()
+    assert all(state in allowed for state, allowed in zip(seen[name], states, strict=True)), (seen[name], log[-6000:])
+    assert log.count("resumed at step") == len(states) - 1
+    unbroken = train(read_json(trainings / name / "spec.json")["inputs"], tmp_path, "pretrain", nodes, **SLOW)
+    broken = outcome(trainings / name, "pretrain", 0)
+    assert broken.losses == unbroken.losses and len(broken.losses) == 60
+    assert all(torch.equal(broken.weights[key], value) for key, value in unbroken.weights.items())
 
 
 def test_nothing_is_left_behind(seen):

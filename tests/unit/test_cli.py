@@ -11,12 +11,15 @@ import pytest
 import shapely
 import torch
 from PIL import Image
+from tiny_encoders import FAMILIES, build
 
 from homing.cli import main
 from homing.files import atomic_path
-from homing.model.clip import build_clip, load_vision, save_clip
+from homing.model.clip import build_clip, save_clip
 from homing.model.geolocator import REGRESSIONS, GeoHeads, Geolocator, LabelScales, load_geolocator, save_geolocator
+from homing.model.images import normalise, pixels
 from homing.model.package import GeolocatorPackage
+from homing.model.towers import load_tower
 from homing.refine.index import build_index
 from homing.report.package import assemble
 
@@ -27,13 +30,11 @@ MODEL = {
 CELLS = 6
 
 
-@pytest.fixture(scope="module")
-def package(tmp_path_factory) -> Path:
-    """A model package as the rule package_model makes it, of an untrained model with six cells in three countries."""
-    folder = tmp_path_factory.mktemp("package")
+def make_package(folder: Path, pooling: str = "mean") -> Path:
+    """A package as the rule package_model makes it, of an untrained model on folder/encoder with six cells in three
+    countries."""
     rng = np.random.default_rng(0)
-    save_clip(folder / "encoder", build_clip(MODEL, ["A photo."], 1))
-    vision, preprocessing = load_vision(folder / "encoder")
+    vision = load_tower(folder / "encoder")
     torch.manual_seed(1)
     corners = rng.uniform(-50, 50, (CELLS, 2)).round()
     cells = gpd.GeoDataFrame(
@@ -46,7 +47,9 @@ def package(tmp_path_factory) -> Path:
     scales = LabelScales(dict.fromkeys(REGRESSIONS, 0.0), dict.fromkeys(REGRESSIONS, 1.0))
     centroids = pd.DataFrame(cells[["cell_id", "latitude", "longitude"]])
     save_geolocator(
-        folder / "finetuned", Geolocator(GeoHeads(16, CELLS), scales, centroids, "mean", preprocessing, vision), True
+        folder / "finetuned",
+        Geolocator(GeoHeads(16, CELLS), scales, centroids, pooling, vision.preprocessing, vision),
+        True,
     )
     photos = pd.DataFrame({"photo_id": [f"p{n}" for n in range(40)], "cell_id": np.arange(40) % CELLS})
     photos["latitude"], photos["longitude"] = (corners[photos["cell_id"]] + rng.uniform(0, 2, (40, 2))).T
@@ -58,6 +61,13 @@ def package(tmp_path_factory) -> Path:
     with atomic_path(folder / "model") as partial:
         assemble(partial, folder / "finetuned", folder / "encoder", folder / "index", cells, about)
     return folder / "model"
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("package")
+    save_clip(folder / "encoder", build_clip(MODEL, ["A photo."], 1))
+    return make_package(folder)
 
 
 @pytest.fixture
@@ -139,6 +149,40 @@ def test_coarse_probabilities_are_sums_over_cells(package, photos):
     (answer,) = loaded.predict_coarse(images, "country")
     expected = {"AAA": probability[:2].sum(), "NAM": probability[2:4].sum(), "CCC": probability[4:].sum()}
     assert dict(zip(answer["country"], answer["probability"], strict=True)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_is_packed_and_answers(family, photos, tmp_path):
+    """The package alone, without the encoder's folder, gives what the encoder gives."""
+    build(family).save_pretrained(tmp_path / "encoder")
+    package = make_package(tmp_path, pooling="class")
+    tower = load_tower(tmp_path / "encoder").eval()
+    (tmp_path / "encoder").rename(tmp_path / "elsewhere")
+    assert main(["predict", str(photos), "--model", str(package), "--output", str(tmp_path / "answers.csv")]) == 0
+    assert len(rows(tmp_path / "answers.csv")) == 7 * 5
+    image = Image.open(photos / "plain.jpg")
+    loaded = GeolocatorPackage.load(package)
+    ready = normalise(pixels(image, 32)[None], tower.preprocessing)
+    with torch.inference_mode():
+        expected = tower(ready, "class").numpy()
+    np.testing.assert_allclose(loaded.embed([image]), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_place_in_views_is_the_mean_of_its_views(package, photos, tmp_path, capsys):
+    loaded = GeolocatorPackage.load(package)
+    names = ["plain.jpg", "grey.png", "palette.png", "web.webp"]
+    views = [Image.open(photos / name).convert("RGB") for name in names]
+    together = loaded.embed([views, views[::-1]])
+    np.testing.assert_allclose(together, np.tile(loaded.embed(views).mean(axis=0), (2, 1)), rtol=1e-4, atol=1e-5)
+    output = tmp_path / "answers.csv"
+    arguments = ["predict", *[str(photos / name) for name in names], "--model", str(package), "--output", str(output)]
+    assert main([*arguments, "--views", "4", "--top", "1"]) == 0
+    (answer,) = rows(output)
+    (expected,) = loaded.predict([views], top=1)
+    assert answer["photo"].endswith("plain.jpg")
+    assert float(answer["probability"]) == pytest.approx(expected["probability"].iloc[0], rel=1e-3)
+    assert main([*arguments, "--views", "3"]) == 2
+    assert "4 photos are not 3 of each place" in capsys.readouterr().err
 
 
 def test_a_photo_that_cannot_be_read_is_named_and_the_others_answered(package, photos, tmp_path, capsys):

@@ -8,14 +8,10 @@ import torch
 from transformers import CLIPConfig, CLIPModel
 
 from homing import sphere
-from homing.model.geolocator import REGRESSIONS, TASKS, GeoHeads, LabelScales, make_targets, task_losses
-from homing.model.losses import (
-    contrastive_terms,
-    distances_km,
-    haversine_km,
-    smoothed_cross_entropy,
-    smoothed_targets,
-)
+from homing.model.geolocator import LabelScales, make_targets
+from homing.model.heads import REGRESSIONS, TASKS, GeoHeads, hierarchy_loss, known_tasks, task_losses
+from homing.model.losses import LARGEST_EXPONENT, contrastive_terms, distances_km, haversine_km, unit_vectors
+from homing.model.smoothing import SmoothedCells
 
 
 def places(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -41,38 +37,86 @@ def test_haversine_has_a_finite_gradient_everywhere():
     assert torch.isfinite(latitude.grad).all() and torch.isfinite(longitude.grad).all()
 
 
-def test_distances_to_cells_are_right_to_metres():
+def test_distances_are_right_to_metres():
     photos, cells = places(40, 3), places(60, 4)
     photos[0][0], photos[1][0] = cells[0][0] + 1e-4, cells[1][0]
-    found = distances_km(*tensors(*photos, *cells)).numpy()
+    found = distances_km(unit_vectors(*tensors(*photos))[:, None], unit_vectors(*tensors(*cells))[None]).numpy()
     expected = sphere.haversine_km(photos[0][:, None], photos[1][:, None], cells[0], cells[1])
     near = expected < 15000
     np.testing.assert_allclose(found[near], expected[near], atol=0.05)
 
 
-@pytest.mark.parametrize("form", ["normalised", "paper", "none"])
-def test_smoothed_targets_by_the_formula(form):
-    photos, cells = places(20, 5), places(30, 6)
+def plain_targets(photos, cells, true, tau_km: float, form: str) -> np.ndarray:
+    """The formula in float64, cell by cell."""
     away = sphere.haversine_km(photos[0][:, None], photos[1][:, None], *cells)
-    true = np.argsort(away, axis=1)[np.arange(20), np.arange(20) % 2]  # the nearest centroid, or the second
-    found = smoothed_targets(*tensors(*cells, *photos, true), 75.0, form).numpy()
-    for photo in range(20):
-        expected = np.exp(-(away[photo] - away[photo, true[photo]]) / 75)
-        if form == "normalised":
-            expected = expected / expected.sum()
-        if form == "none":
-            expected = np.eye(30)[true[photo]]
-        np.testing.assert_allclose(found[photo], expected, rtol=2e-3, atol=1e-6)
-    if form == "paper":
-        assert (found[np.arange(20), true] == 1).all()
-    else:
-        np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
+    exponents = -(away - away[np.arange(len(true)), true][:, None]) / tau_km
+    if form == "none":
+        return np.eye(len(cells[0]))[true]
+    weights = np.exp(np.minimum(exponents, 5)) if form == "paper" else np.exp(exponents - exponents.max(1)[:, None])
+    return weights if form == "paper" else weights / weights.sum(axis=1)[:, None]
 
 
-def test_soft_cross_entropy_of_one_hot_targets_is_the_usual():
-    logits, true = torch.randn(9, 7, generator=torch.manual_seed(0)), torch.arange(9) % 7
-    soft = smoothed_cross_entropy(logits, torch.nn.functional.one_hot(true, 7).float())
-    torch.testing.assert_close(soft, torch.nn.functional.cross_entropy(logits, true, reduction="none"))
+def world(cells: int, photos: int, seed: int):
+    """Photos around their cells; every tenth far away, as in cells of islands, and nearer to another cell."""
+    rng = np.random.default_rng(seed)
+    centres, true = places(cells, seed), rng.integers(0, cells, photos)
+    spread = np.where(np.arange(photos) % 10 == 0, 20, 0.3)
+    latitude = np.clip(centres[0][true] + rng.normal(0, 1, photos) * spread, -90, 90)
+    return centres, (latitude, centres[1][true] + rng.normal(0, 1, photos) * spread), true
+
+
+@pytest.mark.parametrize("form", ["normalised", "paper", "none"])
+@pytest.mark.parametrize("tau_km", [20, 75, 1000])  # near cells alone; the same and some photos to all; all to all
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_smoothed_loss_and_gradient_are_those_of_the_whole_matrix(form, tau_km, kind):
+    cells, photos, true = world(3000, 200, 5)
+    generator = torch.manual_seed(1)
+    logits = (torch.randn(200, 3000, generator=generator) * 3).to(kind).requires_grad_()
+    scales = torch.rand(200, generator=generator)
+    smoothed = SmoothedCells(*tensors(*cells), tau_km, form)
+    assert (smoothed.near is not None) == (form != "none" and tau_km < 1000)
+    found = smoothed.loss(logits, *tensors(*photos, true))
+    (found * scales).sum().backward()
+    exact = logits.detach().double().requires_grad_()
+    targets = torch.tensor(plain_targets(photos, cells, true, tau_km, form))
+    expected = -(targets * torch.log_softmax(exact, dim=1)).sum(dim=1)
+    (expected * scales).sum().backward()
+    assert found.dtype == torch.float32 and logits.grad.dtype == kind
+    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-4)
+    size = exact.grad.abs().max()
+    assert (logits.grad.double() - exact.grad).abs().max() < size * (1e-4 if kind == torch.float32 else 8e-3)
+
+
+def test_the_papers_form_stays_finite_far_from_the_true_cell():
+    cells = SmoothedCells(torch.tensor([0.0, 0.0]), torch.tensor([0.0, 179.0]), 65, "paper")
+    logits = torch.zeros(1, 2, requires_grad=True)
+    loss = cells.loss(logits, torch.tensor([0.0]), torch.tensor([179.0]), torch.tensor([0]))
+    loss.sum().backward()
+    assert loss.item() == pytest.approx((1 + math.exp(LARGEST_EXPONENT)) * math.log(2), rel=1e-4)
+    assert torch.isfinite(logits.grad).all()
+
+
+def test_the_smoothed_gradient_is_the_losses_own_slope():
+    cells, photos, true = world(50, 6, 7)
+    smoothed = SmoothedCells(*tensors(*cells), 300, "normalised")
+    logits = torch.randn(6, 50, generator=torch.manual_seed(3)).requires_grad_()
+    smoothed.loss(logits, *tensors(*photos, true)).sum().backward()
+    step, where = 1e-2, (2, int(true[2]))
+    moved = [logits.detach().clone().index_put_((torch.tensor(2), torch.tensor(where[1])), logits[where] + sign * step)
+             for sign in (1, -1)]  # fmt: skip
+    slope = [smoothed.loss(value, *tensors(*photos, true)).sum().item() for value in moved]
+    assert (slope[0] - slope[1]) / (2 * step) == pytest.approx(logits.grad[where].item(), abs=2e-3)
+
+
+def test_a_country_is_the_sum_of_its_cells():
+    logits, true = torch.randn(9, 7, generator=torch.manual_seed(0)) * 4, torch.arange(9) % 7
+    levels = [torch.tensor([0, 0, 1, 1, 2, 2, 2]), torch.tensor([0, 0, 0, 0, 1, 1, 1])]
+    probability = torch.softmax(logits.double(), dim=1)
+    expected = 0
+    for nodes in levels:
+        of_node = torch.stack([probability[:, nodes == node].sum(dim=1) for node in range(3)], dim=1)
+        expected = expected - torch.log(of_node[torch.arange(9), nodes[true]]) / 2
+    torch.testing.assert_close(hierarchy_loss(logits, true, levels).double(), expected, rtol=1e-5, atol=1e-5)
 
 
 def pairs(count: int, seed: int = 0):
@@ -154,19 +198,19 @@ def task_inputs():
 
 def test_all_eight_tasks_have_a_loss_and_missing_labels_none(task_inputs):
     targets, _, _ = task_inputs
-    cells = dict(zip(("latitude", "longitude"), tensors(*places(5, 9)), strict=True))
+    cells = SmoothedCells(*tensors(*places(5, 9)), 65, "normalised")
     torch.manual_seed(0)
     outputs = GeoHeads(6, 5)(torch.randn(12, 6))
-    losses = task_losses(outputs, targets, cells, {"tau_km": 65, "smoothing": "normalised"})
+    losses, known = task_losses(outputs, targets, cells), known_tasks(targets)
     assert set(losses) == {"cell", *TASKS} and len(TASKS) == 8
     missing = {"cell": 0, "month": 2, "temperature": 3}
-    for task, (loss, mask) in losses.items():
-        assert loss.shape == mask.shape == (12,) and torch.isfinite(loss).all()
-        assert (~mask).nonzero().flatten().tolist() == ([missing[task]] if task in missing else [])
-        assert (loss[~mask] == 0).all()
+    for task, loss in losses.items():
+        assert loss.shape == (12,) and torch.isfinite(loss).all()
+        assert (~known[task]).nonzero().flatten().tolist() == ([missing[task]] if task in missing else [])
+        assert (loss[~known[task]] == 0).all()
     index = list(REGRESSIONS).index("precipitation_mm")
     alone = (outputs["regression"][4, index] - targets["regression"][4, index]) ** 2
-    assert losses["precipitation"][0][4].item() == pytest.approx(alone.item(), rel=1e-5)
+    assert losses["precipitation"][4].item() == pytest.approx(alone.item(), rel=1e-5)
 
 
 def test_scales_are_restored_in_their_units(task_inputs):
@@ -181,6 +225,14 @@ def test_scales_are_restored_in_their_units(task_inputs):
 def test_coordinates_are_on_the_globe():
     outputs = GeoHeads(6, 5)(torch.randn(500, 6) * 100)
     assert outputs["latitude"].abs().max() <= 90 and outputs["longitude"].abs().max() <= 180
+
+
+def test_coordinates_are_never_rounded_to_half_precision():
+    heads, vectors = GeoHeads(6, 5), torch.randn(50, 6, generator=torch.manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = heads(vectors)
+    for name in ("latitude", "longitude", "regression"):
+        torch.testing.assert_close(rounded[name], heads(vectors)[name], rtol=1e-5, atol=1e-4)
 
 
 def test_a_panorama_is_the_mean_of_its_views():

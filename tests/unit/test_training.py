@@ -1,47 +1,27 @@
-"""Training: data order, checkpoints, and the same weights whether unbroken, resumed, or on several processes."""
+"""Training: data order, checkpoints, and the same weights whether unbroken or resumed."""
 
-import json
-import os
-import subprocess
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from PIL import Image
-from safetensors.torch import load_file
+import yaml
+from small_world import FINETUNE, MODEL, train, write_world
 
 from homing import tables
-from homing.captions.clues import write_clues
 from homing.errors import HomingError
-from homing.files import write_json
-from homing.model.clip import build_clip, freeze_below, load_clip, load_vision, save_clip
+from homing.files import read_json, write_json
 from homing.model.geolocator import load_geolocator
-from homing.photos.importing import import_photos
 from homing.sphere import haversine_km
 from homing.training.checkpoint import Checkpoints
-from homing.training.launch import launch, launch_command
-from homing.training.loop import AGAIN, learning_rate
+from homing.training.launch import Sizes, allocated, launch_command
+from homing.training.optimiser import learning_rate
 from homing.training.order import Order, local_slice
 
-MODEL = {
-    "pretrained": None, "revision": None, "image_side": 16, "patch": 8, "width": 16, "layers": 2, "heads": 2,
-    "text_width": 16, "text_layers": 1, "projection": 8, "vocabulary": 300, "pooling": "mean",
-}  # fmt: skip
-COMMON = {
-    "epochs": 3, "global_batch": 12, "learning_rate": 0.01, "warmup_share": 0.1, "weight_decay": 0.01,
-    "betas": [0.9, 0.98], "epsilon": 1e-6, "gradient_clip": 1.0, "mixed_precision": "no",
-}  # fmt: skip
-PRETRAIN = COMMON | {"enabled": True, "loss": "infonce", "same_place_km": 1}
-TASKS = ("climate", "month", "temperature", "precipitation", "elevation", "population", "latitude", "longitude")
-FINETUNE = COMMON | {
-    "trainable": "last", "last_layers": 1, "tau_km": 65, "smoothing": "normalised", "schedule": "linear",
-    "augment": True, "weights": {"cell": 1.0} | dict.fromkeys(TASKS, 0.3),
-}  # fmt: skip
-CAPTIONS = {"climate": 0.45, "driving_side": 0.2, "month": 0.2, "season": 0.1, "heading": 0.2, "drop_location": 0.2}
-ONE = {"nodes": 1, "processes_per_node": 1, "gpus_per_node": 0}
-PHOTOS = 41  # the last batch is smaller, and no number of processes divides it
+STAGES = ["pretrain", "finetune"]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_an_epoch_has_each_photo_once_in_another_order():
@@ -62,17 +42,26 @@ def test_slices_of_processes_make_up_the_batch(processes):
 
 def test_a_broken_checkpoint_falls_back_to_the_one_before(tmp_path):
     checkpoints = Checkpoints(tmp_path)
-    assert checkpoints.load() is None
+    assert checkpoints.newest() is None
     for step in (1, 2, 3):
         checkpoints.save(step, {"weight": torch.full((3,), float(step))}, {"step": step})
-    assert sorted(path.name for path in tmp_path.glob("step-*")) == ["step-00000002", "step-00000003"]
-    assert checkpoints.load()[1] == {"step": 3}
+    assert checkpoints.steps() == [2, 3] and checkpoints.newest() == 3
     broken = tmp_path / "step-00000003/tensors.safetensors"
     broken.write_bytes(broken.read_bytes()[:-1] + b"\xff")
-    tensors, state = checkpoints.load()
+    assert checkpoints.newest() == 2
+    tensors, state = checkpoints.load(2)
     assert state == {"step": 2} and (tensors["weight"] == 2).all()
     (tmp_path / "step-00000002/sums.json").unlink()
-    assert checkpoints.load() is None
+    assert checkpoints.newest() is None
+
+
+def test_the_last_checkpoints_are_kept_and_the_best(tmp_path):
+    checkpoints = Checkpoints(tmp_path, kept=2)
+    for step, best in ((1, 1), (2, 2), (3, 2), (4, 2), (5, 5)):
+        checkpoints.save(step, {"weight": torch.zeros(1)}, {"best_step": best})
+    assert checkpoints.steps() == [2, 4, 5]  # the best of step 4 too, if 5 turns out broken
+    checkpoints.save(6, {"weight": torch.zeros(1)}, {"best_step": 5})
+    assert checkpoints.steps() == [5, 6]
 
 
 def test_the_learning_rate_warms_up_and_decays_to_nothing():
@@ -83,158 +72,74 @@ def test_the_learning_rate_warms_up_and_decays_to_nothing():
     assert learning_rate(settings | {"schedule": "constant"}, 99, 100) == 1.0
 
 
-def test_a_small_clip_is_the_same_from_the_same_seed_and_survives_saving(tmp_path):
-    parts = [build_clip(MODEL, ["A photo I took in Norway.", "In summer."], seed) for seed in (1, 1, 2)]
-    weights = [part.clip.state_dict()["visual_projection.weight"] for part in parts]
-    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
-    save_clip(tmp_path, parts[0])
-    again = load_clip(tmp_path)
-    text = again.tokenizer("A photo I took in Norway.")["input_ids"]
-    assert text == parts[0].tokenizer("A photo I took in Norway.")["input_ids"]
-    vision, preprocessing = load_vision(tmp_path)
-    assert preprocessing.side == 16
-    pixels = torch.randn(2, 3, 16, 16)
-    with torch.no_grad():
-        own = parts[0].clip.vision_model(pixel_values=pixels).last_hidden_state
-        torch.testing.assert_close(vision(pixel_values=pixels).last_hidden_state, own)
-
-
-def test_a_checkpoint_of_transformers_is_where_training_starts(tmp_path):
-    """As with openai/clip-vit-large-patch14-336, but from a folder: weights, vocabulary and input side are its own."""
-    parts = build_clip(MODEL, ["A photo I took in Norway."], 3)
-    save_clip(tmp_path, parts)
-    loaded = build_clip(MODEL | {"pretrained": str(tmp_path), "image_side": 999}, ["other captions"], 4)
-    expected = parts.clip.state_dict()
-    assert all(torch.equal(value, expected[name]) for name, value in loaded.clip.state_dict().items())
-    assert loaded.preprocessing.side == 16 and len(loaded.tokenizer) == len(parts.tokenizer)
-
-
-def test_a_missing_model_is_named_with_the_cure(tmp_path):
-    with pytest.raises(HomingError, match=r"cannot load .*no-such-folder.*path of a local copy"):
-        build_clip(MODEL | {"pretrained": str(tmp_path / "no-such-folder")}, ["a"], 0)
-
-
-@pytest.mark.parametrize(("trainable", "expected"), [("heads", 0), ("last", 1), ("all", 2)])
-def test_what_is_trainable(trainable, expected, tmp_path):
-    save_clip(tmp_path, build_clip(MODEL, ["a"], 0))
-    vision, _ = load_vision(tmp_path)
-    freeze_below(vision, trainable, last_layers=1)
-    tower = getattr(vision, "vision_model", vision)
-    free = [all(weight.requires_grad for weight in layer.parameters()) for layer in tower.encoder.layers]
-    assert sum(free) == expected and (trainable == "last") == (free == [False, True])
-
-
 def test_several_nodes_need_slurm():
+    two = Sizes(nodes=2, processes=1, gpus=0, cores=1)
     with pytest.raises(HomingError, match="need SLURM"):
-        launch_command("homing.training.finetune", Path("spec"), ONE | {"nodes": 2}, 2, job_id=None)
+        launch_command("homing.training.finetune", "spec.json", two, job_id=None)
+
+
+def test_a_launch_has_the_sizes_of_the_rules_resources():
+    assert allocated({"nodes": 1}, 2, None) == Sizes(nodes=1, processes=1, gpus=0, cores=2)
+    assert allocated({"nodes": 1, "gpu": 4}, 32, None) == Sizes(nodes=1, processes=4, gpus=4, cores=32)
+    assert allocated({"nodes": 2, "gres": "gpu:h100:8"}, 64, None) == Sizes(nodes=2, processes=8, gpus=8, cores=64)
+    assert allocated({"nodes": 2, "gres": "gpu:2"}, 3, 1).processes == 1
+    assert allocated({"nodes": 1}, 4, 2).cores_per_process == 2
+
+
+@pytest.mark.parametrize(("name", "gpus"), [("a100_40gb", 1), ("h100", 1), ("four_gpus", 4)])
+def test_the_example_profiles_launch_one_process_per_gpu(name, gpus):
+    profile = yaml.safe_load((ROOT / f"profiles/gpus/{name}.yaml").read_text())
+    site = yaml.safe_load((ROOT / "profiles/slurm/profile.yaml").read_text())
+    # A later profile replaces the whole of `set-resources`, so that it must name all that the site's does.
+    assert set(profile["set-resources"]) == set(site["set-resources"]) == set(profile["set-threads"])
+    for rule in ("pretrain_clip", "finetune_geolocator"):
+        threads = profile["set-threads"][rule]
+        sizes = allocated(profile["set-resources"][rule], threads, None)
+        assert sizes == Sizes(nodes=1, processes=gpus, gpus=gpus, cores=threads) and sizes.cores_per_process >= 2
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory) -> dict[str, str]:
-    """Photos, labels, splits, captions, geocells and assignments of a small world, as the rules write them."""
-    folder = tmp_path_factory.mktemp("inputs")
-    rng = np.random.default_rng(0)
-    ids = [f"p{number:03d}" for number in range(PHOTOS + 10)]
-    frame = pd.DataFrame({"id": ids, "lat": rng.uniform(-50, 50, len(ids)), "lon": rng.uniform(-170, 170, len(ids))})
-    frame["file"] = frame["id"] + ".jpg"
-    for name in frame["file"]:
-        Image.fromarray(rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)).save(folder / name)
-    frame.to_csv(folder / "photos.csv", index=False)
-    paths = {name: str(folder / f"{name}.parquet") for name in ("photos", "index", "rejected", "ledger")}
-    paths |= {
-        name: str(folder / f"{name}.parquet") for name in ("labels", "splits", "captions", "geocells", "assignments")
-    }
-    paths["shards"] = str(folder / "shards")
-    settings = {"max_side": 64, "max_megapixels": 10, "shard_megabytes": 1, "quality": 90}
-    dataset = {"adapter": "csv_folder", "images": str(folder)}
-    import_photos(dataset, [folder / "photos.csv"], settings, paths, 0.0, 1)
-    labels = pd.DataFrame(
-        {"photo_id": ids, "country": "AAA", "country_name": "Alpha", "climate": rng.integers(1, 31, len(ids))}
-    )
-    labels["region"] = [f"region {number % 9}" for number in range(len(ids))]
-    for column in ("temperature_c", "precipitation_mm", "elevation_m", "population_per_km2"):
-        labels[column] = rng.uniform(0, 100, len(ids))
-    labels["month"] = pd.array(rng.integers(1, 13, len(ids)), dtype="Int8")
-    labels.loc[3, "month"] = None
-    tables.write(paths["labels"], labels, "labels")
-    split = ["train"] * PHOTOS + ["val"] * 10
-    tables.write(paths["splits"], pd.DataFrame({"photo_id": ids, "split": split}), "splits")
-    tables.write(
-        paths["captions"],
-        write_clues(tables.read(paths["photos"], "photos"), tables.read(paths["labels"], "labels")),
-        "captions",
-    )
-    cells = pd.DataFrame(
-        {"cell_id": range(7), "latitude": rng.uniform(-50, 50, 7), "longitude": rng.uniform(-170, 170, 7)}
-    )
-    cells.to_parquet(paths["geocells"])
-    assigned = pd.DataFrame({"photo_id": ids, "cell_id": np.arange(len(ids)) % 7})
-    tables.write(paths["assignments"], assigned, "assignments")
-    encoder = folder / "pretrained"
-    save_clip(encoder, build_clip(MODEL, ["A photo I took in the region of region 1 in Alpha."], 5))
-    return paths | {"encoder": str(encoder)}
-
-
-def train(
-    inputs, folder: Path, stage: str, processes: int = 1, **more
-) -> tuple[int, dict[str, torch.Tensor], list[dict]]:
-    """Run a stage as the rule does; returns the status, the weights and the history (empty when it did not finish)."""
-    spec = {
-        "inputs": inputs, "outputs": {"model": str(folder / "model"), "history": str(folder / "history.jsonl")},
-        "settings": {"seed": 5, "model": MODEL, "captions": CAPTIONS, "pretrain": PRETRAIN, "finetune": FINETUNE},
-        "seed": 5, "checkpoints": str(folder / "checkpoints"), "checkpoint_minutes": 1000, "stop_minutes": 1000,
-        "threads": 1,
-    }  # fmt: skip
-    write_json(folder / "spec.json", spec | more)
-    sizes = ONE | {"processes_per_node": processes}
-    command = launch_command(f"homing.training.{stage}", folder / "spec.json", sizes, 1, job_id=None)
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        return done.returncode, {}, []
-    names = ["heads.safetensors", "vision/model.safetensors"] if stage == "finetune" else ["model.safetensors"]
-    names = [name for name in names if (folder / "model" / name).exists()]
-    weights = {f"{name}:{key}": value for name in names for key, value in load_file(folder / "model" / name).items()}
-    lines = (folder / "history.jsonl").read_text().splitlines()
-    return 0, weights, [json.loads(line) for line in lines]
+    return write_world(tmp_path_factory.mktemp("inputs"))
 
 
 @pytest.fixture(scope="module")
-def unbroken(inputs, tmp_path_factory):
+def unbroken(inputs, tmp_path_factory) -> dict:
     folder = tmp_path_factory.mktemp("unbroken")
-    return {stage: train(inputs, folder / stage, stage) for stage in ("pretrain", "finetune")} | {"folder": folder}
+    return {stage: train(inputs, folder / stage, stage) for stage in STAGES} | {"folder": folder}
 
 
-@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+@pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_lowers_its_loss_and_validates_each_epoch(unbroken, stage):
-    status, _, history = unbroken[stage]
-    losses = [entry["loss"] for entry in history if "loss" in entry]
-    assert status == 0 and len(losses) == 12  # 3 epochs of ceil(41 / 12) steps
+    losses, history = unbroken[stage].losses, unbroken[stage].history
+    assert len(losses) == 12  # 3 epochs of ceil(41 / 12) steps
     assert np.mean(losses[-4:]) < np.mean(losses[:4])
-    assert sum(any(name.startswith("val_") for name in entry) for entry in history) == 3
+    assert sum("val_median_km" in row for row in history) == 3
 
 
-@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+@pytest.mark.parametrize("stage", STAGES)
 def test_stopped_in_the_middle_of_an_epoch_and_resumed_it_ends_with_the_same_bits(inputs, unbroken, tmp_path, stage):
-    status, _, _ = train(inputs, tmp_path, stage, stop_after_steps=6)
-    assert status == AGAIN or status == 1  # the launcher may turn the status into its own
-    assert not (tmp_path / "model").exists() and (tmp_path / "checkpoints/latest").read_text() == "step-00000006"
-    status, weights, history = train(inputs, tmp_path, stage)
-    assert status == 0
-    for name, expected in unbroken[stage][1].items():
-        assert torch.equal(weights[name], expected), name
-    steps = [entry["loss"] for entry in history if "loss" in entry]
-    assert steps == [entry["loss"] for entry in unbroken[stage][2] if "loss" in entry]
+    stopped = train(inputs, tmp_path, stage, stop_after_steps=6)
+    assert stopped.status == 1 and "stopped at step 6 of 12" in stopped.error
+    assert not (tmp_path / "model").exists() and Checkpoints(tmp_path / "checkpoints").steps() == [4, 6]
+    resumed = train(inputs, tmp_path, stage)
+    assert resumed.status == 0 and resumed.losses == unbroken[stage].losses
+    for name, expected in unbroken[stage].weights.items():
+        assert torch.equal(resumed.weights[name], expected), name
 
 
-@pytest.mark.parametrize(("stage", "processes"), [("pretrain", 2), ("finetune", 3)])
-def test_several_processes_train_what_one_trains(inputs, unbroken, tmp_path, stage, processes):
-    status, weights, history = train(inputs, tmp_path, stage, processes)
-    assert status == 0
-    one, several = ([entry["loss"] for entry in rows if "loss" in entry] for rows in (unbroken[stage][2], history))
-    np.testing.assert_allclose(several[:6], one[:6], rtol=1e-5, atol=1e-5)
-    for name, expected in unbroken[stage][1].items():
-        torch.testing.assert_close(weights[name], expected, rtol=1e-2, atol=2e-3)
+def test_what_is_drawn_in_the_module_is_drawn_again_after_a_resume(inputs, unbroken, tmp_path):
+    encoder = shutil.copytree(inputs["encoder"], tmp_path / "encoder")
+    config = read_json(encoder / "config.json")
+    config["vision_config"]["attention_dropout"] = 0.3
+    write_json(encoder / "config.json", config)
+    dropping = inputs | {"encoder": str(encoder)}
+    whole = train(dropping, tmp_path / "whole", "finetune")
+    assert not np.allclose(whole.losses[:4], unbroken["finetune"].losses[:4], rtol=1e-4)
+    assert train(dropping, tmp_path / "resumed", "finetune", stop_after_steps=6).status == 1
+    resumed = train(dropping, tmp_path / "resumed", "finetune")
+    assert resumed.losses == whole.losses
+    assert all(torch.equal(resumed.weights[name], value) for name, value in whole.weights.items())
 
 
 def test_a_finetuned_geolocator_answers(unbroken):
@@ -261,21 +166,9 @@ def test_heads_alone_are_trained_on_cached_embeddings(inputs, tmp_path):
     np.save(paths["vectors"], (np.eye(7, 16)[cells] * 5 + rng.normal(0, 0.1, (len(ids), 16))).astype(np.float16))
     pd.DataFrame({"photo_id": ids}).to_parquet(paths["photo_ids"])
     heads = {"seed": 5, "model": MODEL, "finetune": FINETUNE | {"trainable": "heads", "epochs": 30}}
-    assert train(inputs | paths, tmp_path, "finetune", settings=heads)[0] == 0
+    assert train(inputs | paths, tmp_path, "finetune", settings=heads).status == 0
     assert not (tmp_path / "model/vision").exists()
     answers = load_geolocator(tmp_path / "model").predict_vectors(np.eye(7, 16) * 5)
     right = (answers["cell_probability"].argmax(axis=1)[cells] == cells).mean()
     commonest = np.bincount(cells).max() / len(cells)  # what rows read in a wrong order would reach
     assert right > 0.8 > 1.5 * commonest
-
-
-def test_a_failing_stage_names_the_photo_and_launch_tells_of_it(inputs, tmp_path, caplog):
-    caplog.set_level("INFO")
-    shards = tmp_path / "shards"
-    shards.mkdir()
-    for path in Path(inputs["shards"]).iterdir():
-        (shards / path.name).write_bytes(b"\0" * path.stat().st_size)
-    assert train(inputs | {"shards": str(shards)}, tmp_path, "finetune")[0] == 1
-    with pytest.raises(HomingError, match="ended with status 1"):
-        launch("homing.training.finetune", tmp_path / "spec.json", ONE, 1)
-    assert "error: photo 'p0" in caplog.text and "import the photos again" in caplog.text

@@ -1,6 +1,8 @@
 """The walls between the rooms, read off the import graph: reached through others counts too."""
 
 import ast
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -64,9 +66,16 @@ def test_nothing_unpickles_or_runs_text(path):
     ],
 )
 def test_small_rooms_stand_on_little(room, allowed):
-    import sys
-
     paths = [path for path in MODULES if name(path) == room or name(path).startswith(f"{room}/")]
     assert paths
     foreign = set().union(*(reached(path) for path in paths)) - allowed - {"homing"} - sys.stdlib_module_names
     assert not foreign
+
+
+def test_the_benchmark_of_training_stands_on_torch_transformers_and_accelerate_alone():
+    """As on a machine with a GPU and nothing else of ours."""
+    absent = [*GEO, "pandas", "pyarrow", "scipy", "sklearn", "numba", "matplotlib", "PIL", "simplejpeg", "pillow_heif"]
+    folder = LIBRARY.parents[1] / "benchmarks"
+    code = f"import sys; sys.modules |= dict.fromkeys({absent}); sys.path.insert(0, {str(folder)!r}); import training"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -40,6 +40,13 @@ def test_every_stage_is_planned(request, checkout, name):
     assert ("find_leaks" in planned) == (name in ("pigeotto.yaml", "sample.yaml"))
 
 
+def test_a_profile_of_gpus_stands_beside_that_of_the_site(checkout):
+    profiles = sorted((ROOT / "profiles/gpus").glob("*.yaml"))
+    assert len(profiles) == 3
+    for profile in profiles:
+        assert planned_rules(checkout, "--profile", profile) >= STAGES
+
+
 @pytest.mark.parametrize("name", RETRIEVED)
 def test_files_volumes_and_licences_are_listed_beforehand(request, checkout, name):
     listed = snakemake(checkout, "retrieve", "--dry-run", *config_of(name, request)).stdout

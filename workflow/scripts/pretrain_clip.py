@@ -2,7 +2,7 @@
 
 from homing.files import atomic_path
 from homing.jobs import job
-from homing.model.clip import build_clip, save_clip
+from homing.model.clip import hand_over
 from homing.training.stage import run_stage
 from homing.training.start import write_history
 
@@ -11,5 +11,5 @@ with job(snakemake) as config:
         run_stage("homing.training.pretrain", snakemake)
     else:
         with atomic_path(snakemake.output.model) as folder:
-            save_clip(folder, build_clip(config["model"], ["A photo."], config["seed"]))
+            hand_over(folder, config["model"], config["seed"])
         write_history(snakemake.output.history, [])

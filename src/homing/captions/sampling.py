@@ -1,10 +1,11 @@
 """Captions drawn anew in each epoch. A draw depends on the seed, the epoch and the photo, not on batch or process."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+
+from homing.seeds import photo_rng
 
 EMPTY = "A photo."
 
@@ -17,8 +18,9 @@ def sample_caption(clues: Mapping[str, str | None], settings: Mapping[str, float
         return clues[clue] is not None and draws[clue] < settings[clue]
 
     climate, month = told("climate"), told("month")
+    location = settings["location"] * (1 - settings["drop_location"] if climate else 1)
     kept = {
-        "location": clues["location"] is not None and not (climate and draws["location"] < settings["drop_location"]),
+        "location": clues["location"] is not None and draws["location"] >= 1 - location,
         "climate": climate,
         "driving_side": not climate and told("driving_side"),
         "month": month,
@@ -35,9 +37,3 @@ def sample_captions(
     chosen = frame.iloc[np.asarray(rows)]
     records = chosen.astype(object).where(chosen.notna(), None).to_dict("records")
     return [sample_caption(record, settings, photo_rng(seed, epoch, record["photo_id"])) for record in records]
-
-
-def photo_rng(seed: int, epoch: int, photo_id: str) -> np.random.Generator:
-    """The random generator of one photo in one epoch."""
-    digest = hashlib.blake2b(f"{seed}/{epoch}/{photo_id}".encode(), digest_size=8).digest()
-    return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))

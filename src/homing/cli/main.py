@@ -17,6 +17,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     predict.add_argument("--output", action="append", default=[], metavar="FILE",
                          help="write .csv, .parquet, .geojson or .html (an offline map); may be repeated")  # fmt: skip
     predict.add_argument("--top", type=int, default=5, metavar="N", help="answers per photo (5)")
+    predict.add_argument("--views", type=int, default=1, metavar="N",
+                         help="so many photos in a row are views of one place (4 of a panorama)")  # fmt: skip
     predict.add_argument("--no-refine", action="store_true", help="answer with the middle of the geocells")
     predict.add_argument("--coarse", choices=["country", "region"], help="answer countries or regions, not places")
     predict.set_defaults(run=_predict)

@@ -6,15 +6,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image
 
 from homing.cli.output import place_name, writer_for
 from homing.errors import HomingError
-from homing.model.package import GeolocatorPackage
+from homing.model.package import GeolocatorPackage, Place
 from homing.photos.images import PhotoError, decode_image
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".tif", ".tiff", ".bmp", ".gif"}
-BATCH = 256  # photos decoded at a time
+BATCH = 256  # places decoded at a time
 
 
 def predict(options: argparse.Namespace) -> int:
@@ -22,13 +21,13 @@ def predict(options: argparse.Namespace) -> int:
     if options.top < 1:
         raise HomingError(f"--top {options.top}: ask for at least one answer")
     writers = [writer_for(Path(path), Path(options.model)) for path in options.output]
-    paths = list(expand(options.photos))
+    places = group(list(expand(options.photos)), options.views)
     package = GeolocatorPackage.load(options.model)
     answers: dict[Path, pd.DataFrame] = {}
     failed = 0
-    for start in range(0, len(paths), BATCH):
-        images = read_images(paths[start : start + BATCH])
-        failed += len(paths[start : start + BATCH]) - len(images)
+    for start in range(0, len(places), BATCH):
+        images = read_places(places[start : start + BATCH])
+        failed += len(places[start : start + BATCH]) - len(images)
         if not images:
             continue
         if options.coarse:
@@ -59,14 +58,25 @@ def expand(names: Iterable[str]) -> Iterable[Path]:
             raise HomingError(f"{path}: no such file or folder")
 
 
-def read_images(paths: Iterable[Path]) -> dict[Path, Image.Image]:
-    """The images that can be read; the others are named on stderr."""
+def group(paths: list[Path], views: int) -> list[list[Path]]:
+    """The files of each place: as many views of it, one after the other. Raises HomingError when one is short."""
+    if views < 1 or len(paths) % views:
+        raise HomingError(f"--views {views}: {len(paths)} photos are not {views} of each place")
+    return [paths[start : start + views] for start in range(0, len(paths), views)]
+
+
+def read_places(places: Iterable[list[Path]]) -> dict[Path, Place]:
+    """By the first file of each place its image, or its views; what cannot be read is named on stderr and left out."""
     images = {}
-    for path in paths:
-        try:
-            images[path] = decode_image(path.read_bytes())
-        except (PhotoError, OSError) as error:
-            print(f"homing: {path}: {error}; left out", file=sys.stderr)
+    for place in places:
+        views = []
+        for path in place:
+            try:
+                views.append(decode_image(path.read_bytes()))
+            except (PhotoError, OSError) as error:
+                print(f"homing: {path}: {error}; left out", file=sys.stderr)
+        if len(views) == len(place):
+            images[place[0]] = views[0] if len(views) == 1 else views
     return images
 
 

@@ -1,4 +1,4 @@
-"""The encoder: a small CLIP from scratch, or a checkpoint of transformers at a pinned revision."""
+"""Encoders of images and captions: a small CLIP from scratch, or a checkpoint of transformers at a pinned revision."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,38 +7,88 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 from transformers import (
     AutoTokenizer,
     CLIPConfig,
     CLIPModel,
-    CLIPVisionModel,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
-from transformers import logging as transformers_logging
 
 from homing.errors import HomingError
-from homing.model.images import CLIP_MEAN, CLIP_STD, Preprocessing
-
-transformers_logging.set_verbosity_error()  # it reports the text tower as unexpected when only the vision tower is read
-transformers_logging.disable_progress_bar()
+from homing.model.images import Preprocessing
+from homing.model.towers import ATTENTION, ClipTower, VisionTower, family_of, load_tower, read_model, read_preprocessing
 
 CONTEXT = 64  # tokens of a caption for a model from scratch
+SIGMOID_BIAS = -10.0  # so that the many negatives do not rule the first steps (Zhai et al. 2023)
 START, END, PAD = "<start>", "<end>", "<pad>"
 
 
 @dataclass(frozen=True)
 class ClipParts:
-    """A CLIP model with what it needs to read text and images."""
+    """A model of images and text (CLIP, SigLIP) with what it needs to read both."""
 
-    clip: CLIPModel
+    clip: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
-    preprocessing: Preprocessing
+    tower: VisionTower  # the vision model of `clip`
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What is done to images."""
+        return self.tower.preprocessing
+
+    def tokens(self, captions: Sequence[str], fixed: bool = False) -> tuple[Tensor, Tensor]:
+        """Token numbers (n, length) and which of them count; `fixed`: always of the full length, for compiled models.
+
+        SigLIP is trained on captions of full length, whose padding it reads too.
+        """
+        siglip = not isinstance(self.clip, CLIPModel)
+        length = self.clip.config.text_config.max_position_embeddings
+        padding = "max_length" if fixed or siglip else True
+        found = self.tokenizer(
+            list(captions), padding=padding, truncation=True, max_length=length, return_attention_mask=True
+        )
+        ids, mask = torch.tensor(found["input_ids"]), torch.tensor(found["attention_mask"])
+        return ids, torch.ones_like(mask) if siglip else mask
+
+    def image_vectors(self, pixels: Tensor, kept: Tensor | None = None) -> Tensor:
+        """Vectors (n, d) of the shared space, fp32, of normalised pixels; kept: as in `VisionTower`."""
+        vectors = self.tower(pixels, "own", kept)
+        return self.clip.visual_projection(vectors).float() if hasattr(self.clip, "visual_projection") else vectors
+
+    def text_vectors(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Vectors (n, d) of the shared space, fp32, of `tokens`."""
+        return self.clip.get_text_features(input_ids=ids, attention_mask=mask).pooler_output.float()
+
+
+class TwoTowers(nn.Module):
+    """Images and captions to unit vectors of the shared space, with the learned scale and bias of their products."""
+
+    def __init__(self, parts: ClipParts, sigmoid: bool) -> None:
+        super().__init__()
+        self.clip, self.parts = parts.clip, parts
+        self.bias = nn.Parameter(torch.tensor(SIGMOID_BIAS)) if sigmoid else None
+        if hasattr(self.clip, "logit_bias"):  # SigLIP has learned one
+            self.clip.logit_bias.requires_grad_(sigmoid)
+            self.bias = self.clip.logit_bias if sigmoid else None
+
+    def forward(self, pixels: Tensor, ids: Tensor, mask: Tensor, kept: Tensor | None = None) -> dict[str, Tensor]:
+        outputs = {
+            "image": functional.normalize(self.parts.image_vectors(pixels, kept)),
+            "text": functional.normalize(self.parts.text_vectors(ids, mask)),
+            "scale": self.clip.logit_scale.exp().squeeze(),
+        }
+        return outputs if self.bias is None else outputs | {"bias": self.bias.squeeze()}
 
 
 def build_clip(settings: Mapping[str, Any], captions: Sequence[str], seed: int) -> ClipParts:
-    """The encoder of the `model` configuration; from scratch, its vocabulary is trained on `captions`."""
+    """The encoder of the `model` configuration; from scratch, its vocabulary is trained on `captions`.
+
+    Raises HomingError when there are no weights, and for an encoder that cannot read text.
+    """
     if settings["pretrained"]:
         return _from_checkpoint(settings["pretrained"], settings["revision"])
     tokenizer = train_tokenizer(captions, settings["vocabulary"])
@@ -63,11 +113,12 @@ def build_clip(settings: Mapping[str, Any], captions: Sequence[str], seed: int) 
             "patch_size": settings["patch"],
         },
         projection_dim=settings["projection"],
+        attn_implementation=ATTENTION,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         clip = CLIPModel(config)
-    return ClipParts(clip, tokenizer, Preprocessing(settings["image_side"], CLIP_MEAN, CLIP_STD))
+    return ClipParts(clip, tokenizer, ClipTower(clip.vision_model, Preprocessing(settings["image_side"])))
 
 
 def train_tokenizer(captions: Sequence[str], vocabulary: int) -> PreTrainedTokenizerFast:
@@ -91,14 +142,51 @@ def train_tokenizer(captions: Sequence[str], vocabulary: int) -> PreTrainedToken
 
 def _from_checkpoint(name: str, revision: str | None) -> ClipParts:
     try:
-        clip = CLIPModel.from_pretrained(name, revision=revision, weights_only=True)
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
+        family = family_of(name, revision)
+        if family.pair is None:
+            raise HomingError(
+                f"model.pretrained: {name!r} sees images and reads no text, so that captions cannot train it: "
+                "set pretrain.enabled to false, and it is fine-tuned as it is"
+            )
+        return _read(name, revision, family)
     except OSError as error:
-        raise HomingError(
-            f"model.pretrained: cannot load {name!r} at revision {revision!r}: {str(error).splitlines()[0]}. "
-            "Without internet, give the path of a local copy of its folder instead"
-        ) from error
-    return ClipParts(clip, tokenizer, Preprocessing(clip.config.vision_config.image_size, CLIP_MEAN, CLIP_STD))
+        raise no_weights(name, revision, error) from error
+
+
+def _read(name: str | Path, revision: str | None, family: type[VisionTower]) -> ClipParts:
+    clip = read_model(family.pair, name, revision)
+    tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
+    preprocessing = read_preprocessing(name, revision, family, clip)
+    return ClipParts(clip, tokenizer, family(clip.vision_model, preprocessing))
+
+
+def no_weights(name: str, revision: str | None, error: OSError) -> HomingError:
+    """What to say when an encoder cannot be read: where it comes from, and how to bring it here by hand."""
+    if name.startswith("results/"):
+        files = "/".join(Path(name).parts[2:])
+        cure = f"fetch it with `snakemake --profile profiles/local retrieve`, or put its files into <mirror>/{files}/"
+    else:
+        cure = (
+            "without internet, give the path of a local copy of its folder instead, or name it as model.source, a "
+            "<dataset>/<version> of config/sources.csv: rule retrieve fetches that, or takes it from the mirror folder "
+            "<mirror>/<dataset>/<version>/"
+        )
+    first = str(error).splitlines()[0]
+    return HomingError(f"model.pretrained: cannot load {name!r} at revision {revision!r}: {first} To mend it, {cure}")
+
+
+def hand_over(folder: str | Path, settings: Mapping[str, Any], seed: int) -> None:
+    """Write the encoder of the `model` configuration as it is, with its text tower where it has one."""
+    name, revision = settings["pretrained"], settings["revision"]
+    try:
+        vision_only = bool(name) and family_of(name, revision).pair is None
+        tower = load_tower(name, revision) if vision_only else None
+    except OSError as error:
+        raise no_weights(name, revision, error) from error
+    if tower:
+        tower.save(folder)
+    else:
+        save_clip(folder, build_clip(settings, ["A photo."], seed))
 
 
 def save_clip(folder: str | Path, parts: ClipParts) -> None:
@@ -110,29 +198,4 @@ def save_clip(folder: str | Path, parts: ClipParts) -> None:
 
 def load_clip(folder: str | Path) -> ClipParts:
     """Read what `save_clip` wrote."""
-    clip = CLIPModel.from_pretrained(folder, local_files_only=True, weights_only=True)
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    return ClipParts(clip, tokenizer, Preprocessing.load(folder))
-
-
-def load_vision(folder: str | Path) -> tuple[CLIPVisionModel, Preprocessing]:
-    """The vision tower alone, of a folder with a whole CLIP or with a vision tower."""
-    vision = CLIPVisionModel.from_pretrained(folder, local_files_only=True, weights_only=True)
-    return vision, Preprocessing.load(folder)
-
-
-def embed(vision: CLIPVisionModel, pixel_values: Tensor, pooling: str) -> Tensor:
-    """Embeddings (n, d), fp32: the mean of all tokens of the last hidden state ("mean"), or the class token."""
-    tokens = vision(pixel_values=pixel_values).last_hidden_state.float()
-    return tokens.mean(dim=1) if pooling == "mean" else tokens[:, 0]
-
-
-def freeze_below(vision: CLIPVisionModel, trainable: str, last_layers: int) -> None:
-    """Leave trainable what `finetune.trainable` says: "heads" nothing, "last" the last layers, "all" the tower."""
-    tower = getattr(vision, "vision_model", vision)
-    vision.requires_grad_(trainable == "all")
-    if trainable == "last":
-        for layer in tower.encoder.layers[-last_layers:]:
-            layer.requires_grad_(True)
-    # The post-layernorm acts on the pooled class token only, which the embeddings do not use.
-    tower.post_layernorm.requires_grad_(False)
+    return _read(folder, None, family_of(folder))

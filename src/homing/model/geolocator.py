@@ -1,29 +1,19 @@
-"""The geolocator: geocells and eight auxiliary tasks on top of an embedding.
+"""The geolocator: the heads with what their answers mean, the encoder where it is needed, and its files."""
 
-The eight tasks are climate, month, temperature, precipitation, elevation, population density, latitude and longitude.
-"""
-
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
 from homing.files import read_json, write_json
-from homing.model.clip import CLIPVisionModel, embed, load_vision
+from homing.model.heads import TASKS, GeoHeads
 from homing.model.images import Preprocessing, normalise
-from homing.model.losses import haversine_km, smoothed_cross_entropy, smoothed_targets
+from homing.model.towers import VisionTower, load_tower
 from homing.scales import REGRESSIONS, LabelScales
-
-TASKS = ("climate", "month", "temperature", "precipitation", "elevation", "population", "latitude", "longitude")
-CLIMATES, MONTHS = 30, 12
-KM_PER_UNIT = 1000.0  # the haversine losses are in thousands of km, so that their size is that of the others
 
 
 def make_targets(
@@ -41,74 +31,6 @@ def make_targets(
     return targets
 
 
-class GeoHeads(nn.Module):
-    """One linear layer per task on an embedding of `dimension`: `cells` geocells and the eight auxiliary tasks."""
-
-    def __init__(self, dimension: int, cells: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(dimension)
-        self.cell = nn.Linear(dimension, cells)
-        self.climate = nn.Linear(dimension, CLIMATES)
-        self.month = nn.Linear(dimension, MONTHS)
-        self.regression = nn.Linear(dimension, len(REGRESSIONS))
-        self.direction = nn.Linear(dimension, 3)
-
-    def forward(self, vectors: Tensor) -> dict[str, Tensor]:
-        """Embeddings (n, d), or (n, views, d) which are averaged, to logits, standardised values and coordinates."""
-        vectors = self.norm((vectors.mean(dim=1) if vectors.dim() == 3 else vectors).float())
-        x, y, z = functional.normalize(self.direction(vectors), dim=1, eps=1e-6).unbind(dim=1)
-        return {
-            "cell": self.cell(vectors),
-            "climate": self.climate(vectors),
-            "month": self.month(vectors),
-            "regression": self.regression(vectors),
-            "latitude": torch.rad2deg(torch.asin(z.clamp(-1 + 1e-6, 1 - 1e-6))),
-            "longitude": torch.rad2deg(torch.atan2(y, x)),
-        }
-
-
-def task_losses(
-    outputs: Mapping[str, Tensor],
-    targets: Mapping[str, Tensor],
-    cells: Mapping[str, Tensor],
-    settings: Mapping[str, Any],
-) -> dict[str, tuple[Tensor, Tensor]]:
-    """Loss (n,) and mask (n,) of "cell" and each of the eight tasks; where the mask is false the loss is 0.
-
-    cells: latitude and longitude (C,) of the centroids; settings: the `finetune` configuration.
-    """
-    latitude, longitude = targets["latitude"], targets["longitude"]
-    known_cell = targets["cell"] >= 0
-    true_cell = targets["cell"].clamp(min=0)
-    smoothed = smoothed_targets(
-        cells["latitude"], cells["longitude"], latitude, longitude, true_cell, settings["tau_km"], settings["smoothing"]
-    )
-    losses = {"cell": (smoothed_cross_entropy(outputs["cell"], smoothed), known_cell)}
-    for task in ("climate", "month"):
-        target = targets[task]
-        losses[task] = (
-            functional.cross_entropy(outputs[task].float(), target.clamp(min=0), reduction="none"),
-            target >= 0,
-        )
-    losses |= _regression_losses(outputs["regression"], targets["regression"])
-    everywhere = torch.ones_like(known_cell)
-    losses["latitude"] = (haversine_km(outputs["latitude"], longitude, latitude, longitude) / KM_PER_UNIT, everywhere)
-    losses["longitude"] = (haversine_km(latitude, outputs["longitude"], latitude, longitude) / KM_PER_UNIT, everywhere)
-    return {task: (torch.where(mask, loss, 0.0), mask) for task, (loss, mask) in losses.items()}
-
-
-def _regression_losses(predicted: Tensor, target: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-    """Squared errors, averaged over the columns of each task that are known."""
-    known = ~target.isnan()
-    squared = torch.where(known, predicted.float() - target.nan_to_num(), 0.0).square()
-    losses = {}
-    for task in dict.fromkeys(task for _, task in REGRESSIONS.values()):
-        columns = [index for index, (_, owner) in enumerate(REGRESSIONS.values()) if owner == task]
-        count = known[:, columns].sum(dim=1)
-        losses[task] = (squared[:, columns].sum(dim=1) / count.clamp(min=1), count > 0)
-    return losses
-
-
 @dataclass
 class Geolocator:
     """A trained geolocator: heads, the scales of their targets, the cells, and the encoder where it is needed."""
@@ -118,13 +40,13 @@ class Geolocator:
     cells: pd.DataFrame
     pooling: str
     preprocessing: Preprocessing
-    vision: CLIPVisionModel | None = None
+    vision: VisionTower | None = None
 
     @torch.inference_mode()
     def embed(self, batch: Tensor) -> np.ndarray:
-        """Embeddings (n, d), float32, of images uint8 (n, 3, s, s)."""
+        """Embeddings (n, d), float32, of images uint8 (n, 3, s, s), or of places in views (n, views, 3, s, s)."""
         device = next(self.vision.parameters()).device
-        return embed(self.vision, normalise(batch.to(device), self.preprocessing), self.pooling).cpu().numpy()
+        return self.vision(normalise(batch.to(device), self.preprocessing), self.pooling).cpu().numpy()
 
     @torch.inference_mode()
     def predict_vectors(self, vectors: np.ndarray, batch: int = 4096) -> dict[str, np.ndarray]:
@@ -168,8 +90,7 @@ def save_geolocator(folder: str | Path, geolocator: Geolocator, vision_trained: 
     geolocator.cells.to_parquet(folder / "cells.parquet", index=False)
     geolocator.preprocessing.save(folder)
     if vision_trained:
-        geolocator.vision.save_pretrained(folder / "vision")
-        geolocator.preprocessing.save(folder / "vision")
+        geolocator.vision.save(folder / "vision")
 
 
 def load_geolocator(folder: str | Path, encoder: str | Path | None = None, tower: bool = True) -> Geolocator:
@@ -180,7 +101,7 @@ def load_geolocator(folder: str | Path, encoder: str | Path | None = None, tower
     heads = GeoHeads(description["dimension"], description["cells"])
     heads.load_state_dict(load_file(folder / "heads.safetensors"))
     source = folder / "vision" if description["vision_trained"] else encoder
-    vision = load_vision(source)[0].eval() if source and tower else None
+    vision = load_tower(source).eval() if source and tower else None
     return Geolocator(
         heads=heads.eval(),
         scales=LabelScales(**description["scales"]),

@@ -9,6 +9,8 @@ from torch.nn import functional
 
 from homing.sphere import EARTH_RADIUS_KM
 
+LARGEST_EXPONENT = 5.0  # of the paper's smoothing: 148 times the weight of the true cell
+
 
 def haversine_km(latitude_a: Tensor, longitude_a: Tensor, latitude_b: Tensor, longitude_b: Tensor) -> Tensor:
     """Great-circle distance in km of broadcast degrees; differentiable, with a finite gradient at zero distance."""
@@ -28,40 +30,30 @@ def unit_vectors(latitude: Tensor, longitude: Tensor) -> Tensor:
     return vectors.float()
 
 
-def distances_km(latitude: Tensor, longitude: Tensor, cell_latitude: Tensor, cell_longitude: Tensor) -> Tensor:
-    """Distances (n, C) of photos to cells, from the chord of coordinate differences: half a metre of error in fp32.
+def squared_chords(points: Tensor, others: Tensor) -> Tensor:
+    """Squared chords of broadcast unit vectors (..., 3), from differences of coordinates, written out for speed.
 
     The dot product of unit vectors would cancel near zero and be off by 2 km.
     """
-    points, cells = unit_vectors(latitude, longitude), unit_vectors(cell_latitude, cell_longitude)
-    chord = (points[:, None, :] - cells[None, :, :]).square().sum(-1).sqrt()
-    return 2 * EARTH_RADIUS_KM * torch.asin((chord / 2).clamp(max=1))
+    x, y, z = (points[..., axis] - others[..., axis] for axis in range(3))
+    return x * x + y * y + z * z
 
 
-def smoothed_targets(
-    cell_latitude: Tensor,
-    cell_longitude: Tensor,
-    latitude: Tensor,
-    longitude: Tensor,
-    true_cell: Tensor,
-    tau_km: float,
-    form: str,
-) -> Tensor:
-    """Haversine-smoothed targets (n, C): exp(-(distance to the cell - distance to the true cell) / tau).
+def distances_km(points: Tensor, others: Tensor) -> Tensor:
+    """Great-circle distances of broadcast unit vectors (..., 3): half a metre of error in fp32."""
+    return squared_chords(points, others).sqrt_().div_(2).clamp_(max=1).asin_().mul_(2 * EARTH_RADIUS_KM)
 
-    `form` is "normalised" (rows sum to 1), "paper" (unnormalised; the true cell has weight 1) or "none" (one-hot).
-    Haas et al., "PIGEON", CVPR 2024, equation 2.
+
+def smoothing_weights(exponents: Tensor, form: str) -> Tensor:
+    """Weights (n, k) of cells from -(distance to the cell - distance to the true cell) / tau, (n, k).
+
+    Haas et al., "PIGEON", CVPR 2024, equation 2: "paper" is its form, "normalised" makes each row sum to 1. In the
+    paper's, a cell nearer than the true one weighs more than 1, without bound: here no more than e to the
+    `LARGEST_EXPONENT`.
     """
-    if form == "none":
-        return functional.one_hot(true_cell, len(cell_latitude)).float()
-    distances = distances_km(latitude, longitude, cell_latitude, cell_longitude)
-    exponents = -(distances - distances.gather(1, true_cell[:, None])) / tau_km
-    return torch.softmax(exponents, dim=1) if form == "normalised" else torch.exp(exponents)
-
-
-def smoothed_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Cross entropy (n,) of logits (n, C) against soft targets (n, C), in fp32."""
-    return -(targets * torch.log_softmax(logits.float(), dim=1)).sum(dim=1)
+    if form == "normalised":
+        return torch.softmax(exponents, dim=1)
+    return torch.exp(exponents.clamp(max=LARGEST_EXPONENT))
 
 
 def contrastive_terms(

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
+from torch import Tensor
 
 from homing.errors import HomingError
 from homing.files import read_json
@@ -20,6 +21,7 @@ from homing.refine.table import best_cells
 from homing.sphere import from_vectors, unit_vectors
 
 BATCH = 64
+Place = Image.Image | Sequence[Image.Image]
 LEVELS = {"country": ["country", "country_name"], "region": ["country", "country_name", "region"]}
 
 
@@ -43,17 +45,21 @@ class GeolocatorPackage:
         geolocator.heads.to(device)
         return cls(geolocator, RefineIndex.load(folder / "refine"), read_json(folder / "config.json"))
 
-    def embed(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """Embeddings (n, d) of RGB images."""
-        side = self.geolocator.preprocessing.side
+    def embed(self, images: Sequence[Place]) -> np.ndarray:
+        """Embeddings (n, d) of RGB images, or of places that are given by as many views each."""
         chunks = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
         return np.concatenate(
-            [self.geolocator.embed(torch.stack([pixels(image, side) for image in chunk])) for chunk in chunks]
+            [self.geolocator.embed(torch.stack([self._pixels(place) for place in chunk])) for chunk in chunks]
         )
 
-    def predict(self, images: Sequence[Image.Image], top: int = 5, refined: bool = True) -> list[pd.DataFrame]:
-        """Per image its `top` answers, best first: latitude, longitude, probability, cell_id, name, region, country,
-        country_name."""
+    def _pixels(self, place: Place) -> Tensor:
+        if isinstance(place, Image.Image):
+            return pixels(place, self.geolocator.preprocessing.side)
+        return torch.stack([self._pixels(view) for view in place])
+
+    def predict(self, images: Sequence[Place], top: int = 5, refined: bool = True) -> list[pd.DataFrame]:
+        """Per image or place its `top` answers, best first: latitude, longitude, probability, cell_id, name, region,
+        country, country_name."""
         vectors = self.embed(images)
         probability = self.geolocator.predict_vectors(vectors)["cell_probability"]
         settings = self.config["refine"]
@@ -67,7 +73,7 @@ class GeolocatorPackage:
         names = self.geolocator.cells.drop(columns=["latitude", "longitude", "photos"])
         return pd.DataFrame(columns).merge(names, on="cell_id", how="left")
 
-    def predict_coarse(self, images: Sequence[Image.Image], level: str, top: int = 5) -> list[pd.DataFrame]:
+    def predict_coarse(self, images: Sequence[Place], level: str, top: int = 5) -> list[pd.DataFrame]:
         """Per image its `top` countries or regions: their summed probability and the middle of their cells.
 
         The place is that of the country or region, the same for every photo of it.

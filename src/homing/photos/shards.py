@@ -75,6 +75,7 @@ class ShardReader:
         keys = np.array([photo_id.encode("utf-8") for photo_id in frame["photo_id"]], dtype="S")
         order = np.lexsort((frame["view"].to_numpy(), keys))
         self.keys = keys[order]
+        self.views = 1 + int(frame["view"].max()) if len(frame) else 1  # of each photo
         shards = frame["shard"].astype("category")
         self.shards: Sequence[str] = shards.cat.categories.tolist()
         places = (shards.cat.codes, frame["offset"], frame["bytes"])

@@ -1,11 +1,12 @@
 """Checkpoints that survive anything: written aside and renamed, summed, the last ones kept, the newest good one read.
 
-A checkpoint is a folder `step-00001234` of tensors (safetensors) and `state.json`, with the sha256 of each; `latest`
-names the newest and is written last. No pickle.
+A checkpoint is a folder `step-00001234` of tensors (safetensors) and `state.json`, with the sha256 of each. No pickle.
 """
 
+import errno
 import logging
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,48 +18,84 @@ from homing.files import atomic_path, read_json, sha256, write_json
 
 log = logging.getLogger(__name__)
 
-KEPT = 2
-
 
 class Checkpoints:
-    """The checkpoints of one stage in `folder`."""
+    """The checkpoints of one stage in `folder`: the last `kept`, and the best ones (`best_step` of their states)."""
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Path, kept: int = 2) -> None:
+        self.folder, self.kept = Path(folder), kept
 
-    def save(self, step: int, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-        """Write a checkpoint, then point `latest` at it, then drop all but the newest `KEPT`."""
-        name = f"step-{step:08d}"
-        with atomic_path(self.folder / name) as partial:
+    def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Write a checkpoint, then drop those that are no longer kept. Raises HomingError when the disk is full."""
+        for half_written in self.folder.glob(".step-*"):  # by a process that was killed
+            shutil.rmtree(half_written)
+        try:
+            self._write(self._path(step), tensors, state)
+        except Exception as error:
+            if not is_disk_full(error):
+                raise
+            whole = self.steps()
+            kept = f"that of step {whole[-1]} is whole" if whole else "there is none before"
+            raise HomingError(
+                f"{self.folder}: no space left for the checkpoint of step {step}; {kept}. Free some space and run "
+                "again: it goes on from there"
+            ) from error
+        self._drop_old()
+
+    def _write(self, path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        with atomic_path(path) as partial:
             partial.mkdir()
-            save_file(
-                {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
-                partial / "tensors.safetensors",
-            )
-            write_json(partial / "state.json", state)
-            sums = {path.name: sha256(path) for path in sorted(partial.iterdir())}
+            on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+            save_file(on_cpu, partial / "tensors.safetensors")
+            write_json(partial / "state.json", dict(state))
+            sums = {file.name: sha256(file) for file in sorted(partial.iterdir())}
             write_json(partial / "sums.json", sums)
-        with atomic_path(self.folder / "latest") as partial:
-            partial.write_text(name)
-        for old in self._names()[:-KEPT]:
-            shutil.rmtree(self.folder / old)
 
-    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Tensors and state of the newest checkpoint that is whole; None when there is none."""
-        for name in reversed(self._names()):
-            folder = self.folder / name
+    def _drop_old(self) -> None:
+        newest = self.steps()[-self.kept :]
+        bests = {read_json(self._path(step) / "state.json").get("best_step") for step in newest}
+        for step in self.steps():
+            if step not in newest and step not in bests:
+                shutil.rmtree(self._path(step))
+
+    def load(self, step: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and state of a checkpoint. Raises HomingError when a file is missing or not what was written."""
+        folder = self._path(step)
+        self._check(step)
+        return load_file(folder / "tensors.safetensors"), read_json(folder / "state.json")
+
+    def newest(self) -> int | None:
+        """The step of the newest checkpoint that is whole, None when there is none; broken ones are put aside."""
+        for step in reversed(self.steps()):
             try:
-                for file, expected in read_json(folder / "sums.json").items():
-                    if sha256(folder / file) != expected:
-                        raise HomingError(f"{folder / file}: its checksum differs")
-                return load_file(folder / "tensors.safetensors"), read_json(folder / "state.json")
-            except (HomingError, OSError) as error:
-                log.warning("checkpoint %s is broken (%s); falling back to the one before", folder, error)
+                self._check(step)
+                return step
+            except HomingError as error:
+                log.warning("%s; falling back to the one before", error)
+            aside = self.folder / f"broken-{self._path(step).name}"
+            shutil.rmtree(aside, ignore_errors=True)
+            self._path(step).rename(aside)
         return None
+
+    def _check(self, step: int) -> None:
+        folder = self._path(step)
+        for name, expected in read_json(folder / "sums.json").items():
+            if not (folder / name).is_file() or sha256(folder / name) != expected:
+                raise HomingError(f"{folder / name}: not what was written, the checkpoint is broken")
 
     def remove(self) -> None:
         """Remove all checkpoints of the stage: its outputs are written."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _names(self) -> list[str]:
-        return sorted(path.name for path in self.folder.glob("step-*")) if self.folder.is_dir() else []
+    def steps(self) -> list[int]:
+        """The steps there are checkpoints of."""
+        return sorted(int(path.name.removeprefix("step-")) for path in self.folder.glob("step-*"))
+
+    def _path(self, step: int) -> Path:
+        return self.folder / f"step-{step:08d}"
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether a write failed for want of space or quota; safetensors tells it in words alone."""
+    full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+    return getattr(error, "errno", None) in full or any(f"os error {number}" in str(error) for number in full)

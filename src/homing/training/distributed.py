@@ -19,30 +19,12 @@ def total(values: Tensor) -> Tensor:
     return values
 
 
-class _Gather(torch.autograd.Function):
-    """All processes' rows, in order; the gradient of each row returns to the process it came from, summed over all."""
-
-    @staticmethod
-    def forward(context, rows: Tensor) -> Tensor:
-        parts = [torch.empty_like(rows) for _ in range(world()[1])]
-        dist.all_gather(parts, rows.contiguous())
-        return torch.cat(parts)
-
-    @staticmethod
-    def backward(context, gradient: Tensor) -> Tensor:
-        gradient = gradient.contiguous()
-        dist.all_reduce(gradient)
-        return gradient.chunk(world()[1])[world()[0]]
-
-
 def gather(rows: Tensor) -> Tensor:
-    """Rows (n, ...) of all processes, (N, ...), with gradients for floating-point rows."""
+    """Rows (n, ...) of all processes in order, (N, ...), without gradient."""
     if world()[1] == 1:
         return rows
-    if rows.is_floating_point() and rows.requires_grad:
-        return _Gather.apply(rows)
     kind = rows.dtype
-    rows = rows.to(torch.uint8) if kind == torch.bool else rows
+    rows = rows.detach().to(torch.uint8) if kind == torch.bool else rows.detach()
     parts = [torch.empty_like(rows) for _ in range(world()[1])]
     dist.all_gather(parts, rows.contiguous())
     return torch.cat(parts).to(kind)

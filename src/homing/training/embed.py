@@ -1,48 +1,133 @@
-"""Embeddings of all photos of a data set, in the order of the photo table."""
+"""Embeddings of all photos of a data set, in the order of the photo table. `python -m homing.training.embed SPEC`
 
+The photos are divided into parts of a fixed size, and each part is a file of its own until all are there. A job that
+died goes on with the parts that are missing; processes take them in turn and need nothing of each other, so that any
+number of them gives the same bytes.
+"""
+
+import hashlib
+import json
 import logging
-from collections.abc import Mapping
+import os
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
 from homing import tables
-from homing.files import atomic_path
-from homing.model.clip import embed, load_vision
-from homing.model.images import normalise
+from homing.errors import HomingError
+from homing.files import atomic_path, read_json, sha256, write_json
+from homing.jobs import start_log
+from homing.model.towers import load_tower
 from homing.photos.shards import ShardReader
+from homing.training.checkpoint import Checkpoints
 from homing.training.images import Images
+from homing.training.launch import allocated, launch
+from homing.training.processes import die_with_parent, tell_launcher
+from homing.training.stage import CHECKPOINTS, describe
+from homing.training.vectors import embed_items
 
 log = logging.getLogger(__name__)
 
-BATCH = 128
+PART = 4096  # photos of a part
 
 
-@torch.inference_mode()
-def embed_photos(
-    photos: Mapping[str, str], encoder: str | Path, pooling: str, outputs: Mapping[str, str], threads: int
-) -> None:
-    """Write vectors.npy, float16 (n, d), and photo_ids.parquet, of the photos that have an image."""
-    torch.set_num_threads(threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    folder = Path(encoder)
-    vision, preprocessing = load_vision(folder / "vision" if (folder / "vision").is_dir() else folder)
-    vision = vision.eval().to(device)
-    reader = ShardReader(photos["shards"], photos["index"])
-    names = tables.read(photos["photos"], "photos", columns=["photo_id"])["photo_id"]
-    names = names[[name in reader for name in names]].reset_index(drop=True)
-    images = Images(reader, names, preprocessing.side, augment=False, seed=0, threads=threads)
-    images.cache = None  # every photo is read once
-    with atomic_path(outputs["vectors"]) as partial:
-        shape = (len(names), vision.config.hidden_size)
-        vectors = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
-        for start in range(0, len(names), BATCH):
-            items = np.arange(start, min(start + BATCH, len(names)))
-            pixels = normalise(images.batch(items, None).to(device), preprocessing)
-            vectors[items] = embed(vision, pixels, pooling).cpu().numpy()
-        vectors.flush()
-    with atomic_path(outputs["photo_ids"]) as partial:
+def embed_photos(rule: Any) -> None:
+    """Write vectors.npy, float16 (n, d), and photo_ids.parquet, of the photos that have an image.
+
+    rule: what Snakemake gives a script. Parts of an earlier try are taken over when encoder, photos and settings are
+    the same.
+    """
+    inputs, config = dict(rule.input.items()), rule.params.settings["config"]
+    folder = parts_folder(inputs, rule.params.settings)
+    names = photos_with_images(inputs, ShardReader(inputs["shards"], inputs["index"]))
+    parts = [part_path(folder, part) for part in range(-(-len(names) // PART))]
+    missing = [number for number, path in enumerate(parts) if not path.is_file()]
+    sizes = allocated(rule.resources, rule.threads, None)
+    spec = {"inputs": inputs, "folder": str(folder), "missing": missing, "threads": sizes.cores_per_process}
+    how = {"pooling": config["model"]["pooling"], "precision": config["embed"]["mixed_precision"]}
+    write_json(folder / "spec.json", spec | how)
+    if missing:
+        log.info("%d of %d parts are to be made", len(missing), len(parts))
+        launch("homing.training.embed", folder / "spec.json", sizes)
+    assemble(parts, len(names), rule.output.vectors)
+    with atomic_path(rule.output.photo_ids) as partial:
         pd.DataFrame({"photo_id": names}).to_parquet(partial, index=False)
-    log.info("%d photos, %d dimensions", *shape)
+    log.info("%d photos", len(names))
+    Checkpoints(folder).remove()
+
+
+def parts_folder(inputs: Mapping[str, str], settings: Mapping[str, Any]) -> Path:
+    """Where the parts are kept: by settings, photos and the encoder's bytes, since another may be of the same size."""
+    weights = {path.name: sha256(path) for path in sorted(encoder_folder(inputs["model"]).glob("*.safetensors"))}
+    known = json.dumps([settings, describe(inputs), weights], sort_keys=True)
+    return CHECKPOINTS / "embed" / hashlib.sha256(known.encode()).hexdigest()[:16]
+
+
+def encoder_folder(model: str | Path) -> Path:
+    """Where the tower of a trained model is: beside the heads, or in the folder itself."""
+    return Path(model) / "vision" if (Path(model) / "vision").is_dir() else Path(model)
+
+
+def photos_with_images(inputs: Mapping[str, str], reader: ShardReader) -> pd.Series:
+    """photo_ids in the order of the photo table, without those that have no image."""
+    names = tables.read(inputs["photos"], "photos", columns=["photo_id"])["photo_id"]
+    return names[reader.rows(names) >= 0].reset_index(drop=True)
+
+
+def part_path(folder: Path, part: int) -> Path:
+    """The file of a part: float16 (photos, d)."""
+    return folder / f"part-{part:06d}.npy"
+
+
+def assemble(parts: Sequence[Path], photos: int, output: str | Path) -> None:
+    """All parts one after the other as one array."""
+    width = np.load(parts[0], mmap_mode="r").shape[1] if parts else 0
+    with atomic_path(output) as partial:
+        vectors = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=(photos, width))
+        for number, part in enumerate(parts):
+            vectors[number * PART : (number + 1) * PART] = np.load(part)
+        vectors.flush()
+
+
+def embed_parts(spec: Mapping[str, Any], process: int, processes: int, device: torch.device) -> None:
+    """Write those of the missing parts that fall to this process."""
+    folder, inputs = Path(spec["folder"]), spec["inputs"]
+    tower = load_tower(encoder_folder(inputs["model"])).eval().to(device)
+    reader = ShardReader(inputs["shards"], inputs["index"])
+    names = photos_with_images(inputs, reader)
+    side = tower.preprocessing.side
+    images = Images(reader, names, side, False, 0, spec["threads"], views=reader.views, cache_bytes=0)
+    for part in spec["missing"][process::processes]:
+        items = np.arange(part * PART, min((part + 1) * PART, len(names)))
+        vectors = embed_items(tower, images, items, spec["pooling"], spec["precision"], device)
+        with atomic_path(part_path(folder, part)) as partial, partial.open("wb") as file:
+            np.save(file, vectors)
+        log.info("photos %d to %d of %d", items[0], items[-1], len(names))
+
+
+def main() -> None:
+    """One process of the job."""
+    die_with_parent()
+    path = Path(sys.argv[1])
+    spec = read_json(path)
+    start_log(line="%(message)s")
+    torch.set_num_threads(spec["threads"])
+    process, processes, local = (
+        int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))
+    )
+    device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
+    try:
+        embed_parts(spec, process, processes, device)
+    except HomingError as error:
+        log.error("error: %s", error)
+        tell_launcher(path, str(error))
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,7 @@
 """Fine-tuning: geocells and the eight auxiliary tasks. `python -m homing.training.finetune SPEC`"""
 
-import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,48 +11,36 @@ from torch import Tensor, nn
 
 from homing import tables
 from homing.embeddings import read_embeddings
+from homing.errors import HomingError
 from homing.files import atomic_path
-from homing.model.clip import CLIPVisionModel, embed, freeze_below, load_vision
-from homing.model.geolocator import (
-    TASKS,
-    GeoHeads,
-    Geolocator,
-    LabelScales,
-    make_targets,
-    save_geolocator,
-    task_losses,
-)
-from homing.model.images import Preprocessing, normalise
-from homing.model.losses import haversine_km
+from homing.model.geolocator import Geolocator, LabelScales, make_targets, save_geolocator
+from homing.model.heads import TASKS, Classifier, GeoHeads, known_tasks, task_losses
+from homing.model.losses import distances_km, unit_vectors
+from homing.model.smoothing import SmoothedCells
+from homing.model.towers import VisionTower, load_tower
 from homing.photos.shards import ShardReader
+from homing.training.ahead import load_ahead
 from homing.training.distributed import gather, world
-from homing.training.images import Images
-from homing.training.loop import Batch
-from homing.training.order import local_slice
+from homing.training.images import Images, kept_patches
+from homing.training.order import Batch, local_slice
+from homing.training.stages import Inputs
 from homing.training.start import Spec, main
 
 VALIDATION_BATCH = 256
 
 
-class Classifier(nn.Module):
-    """Heads on a vision tower, or on cached embeddings when there is no tower."""
-
-    def __init__(self, vision: CLIPVisionModel | None, heads: GeoHeads, pooling: str) -> None:
-        super().__init__()
-        self.vision, self.heads, self.pooling = vision, heads, pooling
-
-    def forward(self, inputs: Tensor) -> dict[str, Tensor]:
-        return self.heads(inputs if self.vision is None else embed(self.vision, inputs, self.pooling))
-
-
 class PhotoInputs:
-    """Photos as normalised pixels, augmented in training."""
+    """Photos as images, augmented in training, and which of their patches are seen there."""
 
-    def __init__(self, images: Images, preprocessing: Preprocessing) -> None:
-        self.images, self.preprocessing = images, preprocessing
+    def __init__(self, images: Images, patches: int, patch_dropout: float) -> None:
+        self.images, self.patches, self.patch_dropout = images, patches, patch_dropout
 
-    def __call__(self, items: np.ndarray, epoch: int | None, device: torch.device) -> Tensor:
-        return normalise(self.images.batch(items, epoch).to(device), self.preprocessing)
+    def __call__(self, items: np.ndarray, epoch: int | None) -> Inputs:
+        pixels = self.images.batch(items, epoch)
+        if epoch is None or not self.patch_dropout:
+            return (pixels,)
+        names = [self.images.photo_ids[item] for item in items]
+        return pixels, kept_patches(self.patches, self.patch_dropout, self.images.seed, epoch, names)
 
 
 class VectorInputs:
@@ -61,57 +49,63 @@ class VectorInputs:
     def __init__(self, vectors: np.ndarray) -> None:
         self.vectors = vectors
 
-    def __call__(self, items: np.ndarray, epoch: int | None, device: torch.device) -> Tensor:
-        return torch.from_numpy(self.vectors[items].astype(np.float32)).to(device)
+    def __call__(self, items: np.ndarray, epoch: int | None) -> Inputs:
+        return (torch.from_numpy(self.vectors[items]),)
 
 
 class Finetuning:
-    """The fine-tuning stage. train and val are (inputs, targets); cells has latitude and longitude of the centroids."""
+    """The fine-tuning stage. train and val are (inputs, targets); levels are those of `hierarchy_loss`."""
+
+    compares = False
 
     def __init__(
         self,
         module: Classifier,
         train: tuple[Any, dict[str, Tensor]],
         val: tuple[Any, dict[str, Tensor]],
-        cells: dict[str, Tensor],
+        cells: SmoothedCells,
+        levels: Sequence[Tensor],
         settings: Mapping[str, Any],
         device: torch.device,
     ) -> None:
         self.module, self.settings, self.device = module, settings, device
         self.inputs, self.targets = train[0], {name: value.to(device) for name, value in train[1].items()}
         self.val_inputs, self.val_targets = val[0], {name: value.to(device) for name, value in val[1].items()}
-        self.cells = {name: value.to(device) for name, value in cells.items()}
+        self.cells, self.levels = cells.to(device), [nodes.to(device) for nodes in levels]
         self.photos = len(self.targets["cell"])
+        self.known = known_tasks(self.targets)
         self.weights = {task: settings["weights"][task] for task in ("cell", *TASKS)}
+        if levels:
+            self.weights["hierarchy"] = settings["weights"]["hierarchy"]
 
-    def losses(self, module: nn.Module, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
-        outputs = module(self.inputs(batch.items, batch.epoch, self.device))
-        rows = torch.from_numpy(batch.items).to(self.device)
+    def load(self, batch: Batch) -> Inputs:
+        return self.inputs(batch.items, batch.epoch)
+
+    def forward(self, module: nn.Module, inputs: Inputs) -> dict[str, Tensor]:
+        return module(*inputs)
+
+    def counts(self, batch: Batch) -> dict[str, Tensor]:
+        rows = torch.from_numpy(batch.all_items[batch.all_real]).to(self.device)
+        return {task: self.known[task][rows].sum() for task in self.weights}
+
+    def losses(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+        rows, real = (torch.from_numpy(part).to(self.device) for part in (batch.items, batch.real))
         targets = {name: value[rows] for name, value in self.targets.items()}
-        real = torch.from_numpy(batch.real).to(self.device)
-        per_photo = task_losses(outputs, targets, self.cells, self.settings)
-        return {
-            task: (torch.where(real, loss, 0.0).sum(), (mask & real).sum()) for task, (loss, mask) in per_photo.items()
-        }
+        per_photo = task_losses(outputs, targets, self.cells, self.levels)
+        return {task: torch.where(real, per_photo[task], 0.0).sum() for task in self.weights}
 
     def validate(self, module: nn.Module) -> dict[str, float]:
         """Median distance of the best cell's centroid, and cell accuracy; every validation photo counts once."""
         photos = len(self.val_targets["cell"])
         items, real = local_slice(np.arange(photos), *world())
+        chunks = np.split(items, range(VALIDATION_BATCH, len(items), VALIDATION_BATCH))
         best = []
-        for start in range(0, len(items), VALIDATION_BATCH):
-            inputs = self.val_inputs(items[start : start + VALIDATION_BATCH], None, self.device)
-            best.append(module(inputs)["cell"].argmax(dim=1))
+        for _, inputs, _ in load_ahead(lambda chunk: self.val_inputs(chunk, None), chunks):
+            best.append(module(*(value.to(self.device) for value in inputs))["cell"].argmax(dim=1))
         predicted = gather(torch.cat(best))[gather(torch.from_numpy(real).to(self.device))]
-        targets = self.val_targets
-        away = haversine_km(
-            self.cells["latitude"][predicted],
-            self.cells["longitude"][predicted],
-            targets["latitude"],
-            targets["longitude"],
-        )
-        accuracy = (predicted == targets["cell"]).float().mean()
-        median = float(away.median())
+        truth = unit_vectors(self.val_targets["latitude"], self.val_targets["longitude"])
+        median = float(distances_km(self.cells.vectors[predicted], truth).median())
+        accuracy = (predicted == self.val_targets["cell"]).float().mean()
         return {"val_median_km": median, "val_cell_accuracy": float(accuracy), "score": median}
 
     def after_step(self) -> None:
@@ -120,33 +114,51 @@ class Finetuning:
 
 def prepare(spec: Spec, device: torch.device) -> Finetuning:
     """The stage of a spec: the tables, shards or cached embeddings it names."""
-    settings, paths = spec["settings"], spec["inputs"]
+    settings, paths, finetune = spec["settings"], spec["inputs"], spec["settings"]["finetune"]
     frame, source = read_photos(paths)
-    train, val = (frame[frame["split"] == split].reset_index(drop=True) for split in ("train", "val"))
     labels, assignments = tables.read(paths["labels"], "labels"), tables.read(paths["assignments"], "assignments")
     cells = pd.read_parquet(paths["geocells"], columns=["cell_id", "latitude", "longitude"])
+    train, val = (frame[frame["split"] == split].reset_index(drop=True) for split in ("train", "val"))
     scales = LabelScales.fit(labels[labels["photo_id"].isin(train["photo_id"])])
-    vision, preprocessing = load_vision(paths["encoder"])
-    trained = settings["finetune"]["trainable"] != "heads"
-    pooling = settings["model"]["pooling"]
+    tower, pooling = load_tower(paths["encoder"]), settings["model"]["pooling"]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec["seed"])
-        heads = GeoHeads(vision.config.hidden_size, len(cells))
-    if trained:
-        freeze_below(vision, settings["finetune"]["trainable"], settings["finetune"]["last_layers"])
-    module = Classifier(vision if trained else None, heads, pooling)
-    parts = []
-    for photos, augment in ((train, settings["finetune"]["augment"]), (val, False)):
-        if trained:
-            images = Images(source, photos["photo_id"], preprocessing.side, augment, spec["seed"], spec["threads"])
-            inputs = PhotoInputs(images, preprocessing)
-        else:
-            inputs = VectorInputs(source[photos["row"].to_numpy()])
-        parts.append((inputs, make_targets(photos, labels, assignments, scales)))
-    centroids = {name: torch.tensor(cells[name].to_numpy()) for name in ("latitude", "longitude")}
-    stage = Finetuning(module, parts[0], parts[1], centroids, settings["finetune"], device)
-    stage.saved = Geolocator(heads, scales, cells, pooling, preprocessing, vision if trained else None)
+        heads = GeoHeads(tower.width, len(cells))
+    vision = None
+    if finetune["trainable"] != "heads":
+        tower.freeze(finetune["trainable"], finetune["last_layers"], pooling)
+        tower.tune(finetune)
+        vision = tower
+    parts = [
+        (read_inputs(photos, source, vision, spec, training), make_targets(photos, labels, assignments, scales))
+        for photos, training in ((train, True), (val, False))
+    ]
+    centroids = [torch.tensor(cells[name].to_numpy()) for name in ("latitude", "longitude")]
+    smoothed = SmoothedCells(*centroids, finetune["tau_km"], finetune["smoothing"])
+    hierarchy = Path(paths["geocells"]).with_name("hierarchy.parquet")
+    levels = read_levels(hierarchy, cells["cell_id"]) if finetune["weights"]["hierarchy"] else []
+    stage = Finetuning(Classifier(vision, heads, pooling), *parts, smoothed, levels, finetune, device)
+    stage.saved = Geolocator(heads, scales, cells, pooling, tower.preprocessing, vision)
     return stage
+
+
+def read_inputs(
+    photos: pd.DataFrame, source: Any, vision: VisionTower | None, spec: Spec, training: bool
+) -> PhotoInputs | VectorInputs:
+    """What gives the inputs of some photos: their images for a tower, or their cached embeddings."""
+    if vision is None:
+        return VectorInputs(source[photos["row"].to_numpy()])
+    finetune = spec["settings"]["finetune"]
+    images = Images(
+        source,
+        photos["photo_id"],
+        vision.preprocessing.side,
+        augment=training and finetune["augment"],
+        seed=spec["seed"],
+        threads=spec["threads"],
+        views=source.views,
+    )
+    return PhotoInputs(images, vision.patches, finetune["patch_dropout"] if training else 0)
 
 
 def read_photos(paths: Mapping[str, str]) -> tuple[pd.DataFrame, Any]:
@@ -161,11 +173,25 @@ def read_photos(paths: Mapping[str, str]) -> tuple[pd.DataFrame, Any]:
     return frame[[name in reader for name in frame["photo_id"]]], reader
 
 
+def read_levels(path: Path, cell_ids: Sequence[int]) -> list[Tensor]:
+    """Per level above the cells in hierarchy.parquet the node (C,) of each cell, finest first. Raises HomingError."""
+    if not path.is_file():
+        raise HomingError(f"{path}: no such file, which finetune.weights.hierarchy needs; make the geocells again")
+    table = pd.read_parquet(path, columns=["level", "node", "parent"])
+    nodes, levels = np.asarray(cell_ids), []
+    for level in range(int(table["level"].max()), 0, -1):
+        parents = table[table["level"] == level].set_index("node")["parent"].reindex(nodes)
+        if parents.isna().any():
+            raise HomingError(f"{path}: level {level} has no parent of node {nodes[int(parents.isna().argmax())]}")
+        nodes = parents.to_numpy(dtype=np.int64)
+        levels.append(torch.from_numpy(nodes))
+    return levels
+
+
 def finish(stage: Finetuning, spec: Mapping[str, Any]) -> None:
     """Save heads, scales, cells, and the tower when it was trained."""
-    saved = copy.copy(stage.saved)
     with atomic_path(spec["outputs"]["model"]) as folder:
-        save_geolocator(folder, saved, vision_trained=saved.vision is not None)
+        save_geolocator(folder, stage.saved, vision_trained=stage.saved.vision is not None)
 
 
 if __name__ == "__main__":

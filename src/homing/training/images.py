@@ -1,67 +1,133 @@
-"""Images for training, by photo: decoded once into memory when they fit, else ahead of the step by threads."""
+"""Images for training, by photo: decoded by threads, each time or once into memory where they all fit."""
 
-import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
+import simplejpeg
 import torch
 from torch import Tensor
 
-from homing.captions.sampling import photo_rng
 from homing.errors import HomingError
-from homing.model.images import pixels, random_crops, resize
+from homing.model.images import crop, square
 from homing.photos.images import PhotoError, decode_image
-from homing.photos.shards import ShardReader
+from homing.seeds import photo_rng
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from homing.photos.shards import ShardReader
 
 SMALLEST_CROP = 0.8  # of the side
+WHOLE = (0.0, 0.0, 1.0)
 CACHE_BYTES = 1_500_000_000
+CHUNK = 16  # images that a thread does at a time
 
 
 class Images:
-    """The images of `photo_ids` as uint8 tensors of one side; larger by the smallest crop when they are augmented."""
+    """The images of `photo_ids` as uint8 tensors of one side.
+
+    views: how many views of a place are given, all of them or 1; of several stored ones, 1 is drawn anew in each epoch.
+    """
 
     def __init__(
-        self, reader: ShardReader, photo_ids: Sequence[str], side: int, augment: bool, seed: int, threads: int
+        self,
+        reader: "ShardReader",
+        photo_ids: Sequence[str],
+        side: int,
+        augment: bool,
+        seed: int,
+        threads: int,
+        views: int = 1,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.reader, self.photo_ids, self.side, self.augment, self.seed = reader, list(photo_ids), side, augment, seed
-        self.stored_side = round(side / SMALLEST_CROP) if augment else side
+        self.views, self.stored_views = views, reader.views
+        self.rows = reader.rows(self.photo_ids)
+        if (self.rows < 0).any():
+            missing = self.photo_ids[int(np.argmin(self.rows))]
+            raise HomingError(f"{reader.index_path}: no photo {missing!r}; import the photos again")
         self.pool = ThreadPoolExecutor(max(1, threads))
-        self.cache: Tensor | None = None
-        size = 3 * self.stored_side**2
-        if len(self.photo_ids) * size <= CACHE_BYTES:
-            self.cache = torch.empty((len(self.photo_ids), 3, self.stored_side, self.stored_side), dtype=torch.uint8)
-            self.cached = np.zeros(len(self.photo_ids), dtype=bool)
-
-    def decode(self, item: int) -> Tensor:
-        """One image, uint8 (3, s, s). Raises HomingError naming the photo."""
-        photo_id = self.photo_ids[item]
-        try:
-            return pixels(decode_image(self.reader.read(photo_id)), self.stored_side)
-        except PhotoError as error:
-            raise HomingError(f"photo {photo_id!r}: {error}; import the photos again") from None
-
-    def stored(self, items: np.ndarray) -> Tensor:
-        """Images uint8 (n, 3, s, s) as they are kept, before augmentation."""
-        if self.cache is None:
-            return torch.stack(list(self.pool.map(self.decode, items.tolist())))
-        new = np.unique(items[~self.cached[items]])
-        for item, image in zip(new.tolist(), self.pool.map(self.decode, new.tolist()), strict=True):
-            self.cache[item] = image
-        self.cached[new] = True
-        return self.cache[torch.from_numpy(items)]
+        self.stored_side = round(side / SMALLEST_CROP) if augment else side
+        shape = (len(self.rows) * self.stored_views, 3, self.stored_side, self.stored_side)
+        fits = np.prod(shape, dtype=np.int64) <= cache_bytes
+        self.cache = torch.empty(shape, dtype=torch.uint8) if fits else None
+        self.cached = np.zeros(len(self.rows) * self.stored_views, dtype=bool)
 
     def batch(self, items: np.ndarray, epoch: int | None) -> Tensor:
-        """uint8 (n, 3, side, side); augmented when `epoch` is given, by a draw of seed, epoch and photo alone."""
-        images = self.stored(items)
-        if not self.augment:
-            return images
-        if epoch is None:
-            return resize(images, self.side)
-        corners = []
-        for item in items:
+        """uint8 (n, 3, side, side), or (n, views, 3, side, side) of several views.
+
+        Augmented when `epoch` is given, by a draw of seed, epoch and photo alone. In pinned memory where there is a
+        GPU. Raises HomingError naming the photo that cannot be decoded.
+        """
+        shape = (len(items), 3, self.side, self.side)
+        shape = shape if self.views == 1 else (len(items), self.views, *shape[1:])
+        with torch.inference_mode(False):  # the threads write into it, outside of the caller's inference mode
+            images = torch.empty(shape, dtype=torch.uint8, pin_memory=torch.cuda.is_available())
+        parts = [slice(start, start + CHUNK) for start in range(0, len(items), CHUNK)]
+        for _ in self.pool.map(lambda part: self._fill(images[part], items[part], epoch), parts):
+            pass  # wait, and raise what a thread has raised
+        return images
+
+    def _fill(self, images: Tensor, items: np.ndarray, epoch: int | None) -> None:
+        for target, item in zip(images, items.tolist(), strict=True):
+            if self.views == 1:
+                target.copy_(self._image(item, self._drawn_view(item, epoch), epoch))
+                continue
+            for view in range(self.views):
+                target[view].copy_(self._image(item, view, epoch))
+
+    def _drawn_view(self, item: int, epoch: int | None) -> int:
+        if epoch is None or self.stored_views == 1:
+            return 0
+        return int(photo_rng(self.seed, epoch, f"{self.photo_ids[item]} view").integers(self.stored_views))
+
+    def _image(self, item: int, view: int, epoch: int | None) -> Tensor:
+        corner = WHOLE
+        if self.augment and epoch is not None:
             top, left, size = photo_rng(self.seed, epoch, self.photo_ids[item]).random(3)
-            corners.append((top, left, SMALLEST_CROP + (1 - SMALLEST_CROP) * size))
-        return random_crops(images, corners, self.side)
+            corner = (top, left, SMALLEST_CROP + (1 - SMALLEST_CROP) * size)
+        return crop(self._stored(item, view), corner, self.side)
+
+    def _stored(self, item: int, view: int) -> Tensor:
+        """The centre square, as it was decoded or as it is kept in memory."""
+        if self.cache is None:
+            return self._decode(item, view)
+        place = item * self.stored_views + view
+        if not self.cached[place]:
+            self.cache[place] = crop(self._decode(item, view), WHOLE, self.stored_side)
+            self.cached[place] = True
+        return self.cache[place]
+
+    def _decode(self, item: int, view: int) -> Tensor:
+        try:
+            return decode_square(self.reader.read_row(int(self.rows[item]) + view), self.stored_side)
+        except PhotoError as error:
+            raise HomingError(f"photo {self.photo_ids[item]!r}: {error}; import the photos again") from None
+
+
+def decode_square(data: bytes, side: int) -> Tensor:
+    """The centre square of a photo's bytes, uint8 (3, s, s): at half or less of its size where `side` is still within.
+
+    Shards hold upright RGB or grey JPEGs; what the fast decoder refuses, Pillow judges. Raises PhotoError.
+    """
+    try:
+        height, width, *_ = simplejpeg.decode_jpeg_header(data)
+        scale = side / min(height, width)
+        least = {"min_width": round(width * scale), "min_height": round(height * scale), "min_factor": 2}
+        fits = scale <= 0.5
+        return square(simplejpeg.decode_jpeg(data, "RGB", fastupsample=fits, **(least if fits else {})))
+    except ValueError:
+        return square(np.asarray(decode_image(data)))
+
+
+def kept_patches(patches: int, share: float, seed: int, epoch: int, photo_ids: Sequence[str]) -> Tensor | None:
+    """Which patches each photo is seen by, (n, k) in order, where a `share` is left out; None when it is 0.
+
+    Drawn by seed, epoch and photo alone, so that it is the same for any number of processes. Li et al., "Scaling
+    Language-Image Pre-training via Masking" (FLIP), CVPR 2023.
+    """
+    if not share:
+        return None
+    count = max(1, round((1 - share) * patches))
+    chosen = [photo_rng(seed, epoch, f"{photo_id} patches").permutation(patches)[:count] for photo_id in photo_ids]
+    return torch.from_numpy(np.sort(np.stack(chosen), axis=1))

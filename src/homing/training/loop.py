@@ -1,4 +1,4 @@
-"""One loop for every training stage: batches, losses over all processes, optimiser, checkpoints, history.
+"""One loop for every training stage: batches, gradients, optimiser, checkpoints, history.
 
 A stage gives its module, its losses and its validation; the loop gives the rest. With the same global batch the result
 is the same for any number of processes: losses are sums over a process's photos divided by counts over all of them.
@@ -7,69 +7,35 @@ is the same for any number of processes: losses are sums over a process's photos
 import logging
 import math
 import signal
-import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Tensor
 
 from homing.errors import HomingError
+from homing.training.accumulate import Gradients
+from homing.training.ahead import load_ahead
 from homing.training.checkpoint import Checkpoints
 from homing.training.distributed import total, world
-from homing.training.order import Order, local_slice
+from homing.training.meter import Meter
+from homing.training.optimiser import learning_rate, make_optimizer, optimizer_tensors, restore_optimizer
+from homing.training.order import Batch, Order
+from homing.training.progress import Progress
+from homing.training.reporter import Reporter
+from homing.training.resuming import check_still_ours, checkpoint_state, find_checkpoint
+from homing.training.stages import Inputs, Stage
 
 log = logging.getLogger(__name__)
 
-AGAIN = 75  # exit status (EX_TEMPFAIL) of a job that stopped by its own clock or a signal: run it again, it resumes
 LOGGED_POINTS = 200
-LOG_SECONDS = 30
-
-
-@dataclass(frozen=True)
-class Batch:
-    """A global batch as this process sees it: its own items, and all processes' items in order, padded."""
-
-    epoch: int
-    items: np.ndarray
-    real: np.ndarray
-    all_items: np.ndarray
-    all_real: np.ndarray
-    rows: np.ndarray  # positions of the own items among all
-
-
-class Stage(Protocol):
-    """What is trained."""
-
-    photos: int
-    module: nn.Module
-    weights: Mapping[str, float]
-
-    def losses(self, module: nn.Module, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
-        """Per task the sum of the losses of the own photos, and how many count."""
-
-    def validate(self, module: nn.Module) -> dict[str, float]:
-        """Figures at the end of an epoch, the same on every process; `score` (lower is better) picks the best epoch."""
-
-    def after_step(self) -> None:
-        """What must hold after each optimiser step, such as clamped scales."""
-
-
-@dataclass
-class Progress:
-    """Where the training is; saved in every checkpoint."""
-
-    step: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
-    best_score: float = math.inf
+REHEARSED_STEPS = 2  # the second has the optimiser's moments in memory too
 
 
 class Training:
-    """A stage under way."""
+    """A stage under way. settings: its section of the configuration; spec: what `stage.run_stage` writes."""
 
     def __init__(
         self, stage: Stage, settings: Mapping[str, Any], spec: Mapping[str, Any], accelerator: Accelerator
@@ -79,171 +45,150 @@ class Training:
         self.steps = max(1, round(settings["epochs"] * self.order.steps_per_epoch))
         self.module = stage.module.to(accelerator.device)
         self.optimizer = make_optimizer(self.module, settings)
-        self.wrapped = accelerator.prepare_model(self.module)
-        self.checkpoints = Checkpoints(spec["checkpoints"])
+        wrapped = accelerator.prepare_model(self.module)
+        self.gradients = Gradients(stage, wrapped, accelerator, spec["seed"], spec["micro_batch"])
+        self.rehearsals = REHEARSED_STEPS if accelerator.device.type == "cuda" else 0
+        self.checkpoints = Checkpoints(spec["checkpoints"], spec["checkpoints_kept"])
         self.progress = Progress()
-        self.best: dict[str, Tensor] = {}
-        self.started = self.saved = self.logged = time.monotonic()
+        self.meter = Meter(accelerator.device)
+        self.saved = time.monotonic()
         self.terminated = False
 
     def run(self) -> None:
-        """Train to the end, from the newest checkpoint if there is one; exits with AGAIN when time is up."""
+        """Train to the end, from the newest checkpoint if there is one. Raises HomingError when time is up before."""
         self._resume()
         signal.signal(signal.SIGTERM, self._terminate)
-        while self.progress.step < self.steps:
-            stopping = self._step()
+        self.reporter = Reporter(self.accelerator, self.spec["stage"], self.progress.step, self.steps)
+        self.module.train()  # what is read from a file is as in evaluation
+        for batch, inputs, waited_seconds in load_ahead(self.stage.load, self._batches()):
+            stopping, saving = self._step(batch, inputs, waited_seconds)
             epoch_ends = self.progress.step % self.order.steps_per_epoch == 0 or self.progress.step == self.steps
             if epoch_ends:
-                self._validate()
-            if stopping or epoch_ends or time.monotonic() - self.saved > 60 * self.spec["checkpoint_minutes"]:
+                self._validate(batch.epoch)
+            if stopping or saving or epoch_ends:
                 self._save()
-            if stopping and self.progress.step < self.steps:
-                log.info("stopped at step %d of %d; run again to go on", self.progress.step, self.steps)
-                sys.exit(AGAIN)
-        if self.best:
-            self.module.load_state_dict(self.best, strict=False)
+            if self._is_finished():
+                break
+            if stopping:
+                raise HomingError(f"stopped at step {self.progress.step} of {self.steps}; the next run goes on from it")
+        self._take_best()
+        self.reporter.close()
 
-    def _step(self) -> bool:
-        """One optimiser step; returns whether some process wants to stop."""
-        epoch, step = divmod(self.progress.step, self.order.steps_per_epoch)
-        rate = learning_rate(self.settings, self.progress.step, self.steps)
+    def _batches(self) -> Iterator[Batch]:
+        coming = range(self.progress.step, self.progress.step if self._is_finished() else self.steps)
+        return (self.order.view(step, *world()) for step in coming)
+
+    def _step(self, batch: Batch, inputs: Inputs, waited_seconds: float) -> tuple[bool, bool]:
+        """One optimiser step; whether some process wants to stop, and whether it is time to save."""
+        rate = learning_rate(self.settings, batch.step, self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        losses = self.stage.losses(self.wrapped, self._batch(epoch, step))
-        flags = torch.tensor([float(self._wants_to_stop())], device=self.accelerator.device)
-        counts = total(torch.cat([torch.stack([count.float() for _, count in losses.values()]), flags]))
-        means = [value / count.clamp(min=1) for (value, _), count in zip(losses.values(), counts, strict=False)]
-        loss = sum(self.stage.weights[task] * mean for task, mean in zip(losses, means, strict=True))
-        # Distributed data parallel averages gradients over processes; ours are parts of one sum.
-        self.accelerator.backward(loss * world()[1])
-        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-        self.accelerator.clip_grad_norm_(parameters, self.settings["gradient_clip"])
+        shares, norm = self._gradients(batch, inputs)
+        flags = [waited_seconds, float(self._wants_to_stop()), float(self._wants_to_save())]
+        seen = total(torch.stack([*shares.values(), *torch.tensor(flags, device=norm.device)])).tolist()
+        losses = dict(zip(shares, seen, strict=False))
+        check_finite(batch.step + 1, losses, float(norm))
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.stage.after_step()
         self.progress.step += 1
-        self._record(epoch, rate, dict(zip(losses, means, strict=True)), loss)
-        return bool(counts[-1] > 0)
+        waited, stopping, saving = seen[-3:]
+        self.meter.step(int(batch.all_real.sum()), waited / world()[1])
+        self._record(batch.epoch, losses, {"learning_rate": rate, "gradient_norm": float(norm)})
+        return stopping > 0, saving > 0
 
-    def _batch(self, epoch: int, step: int) -> Batch:
-        process, processes = world()
-        batch = self.order.batch(epoch, step)
-        slices = [local_slice(batch, number, processes) for number in range(processes)]
-        items, real = slices[process]
-        rows = process * len(items) + np.arange(len(items))
-        return Batch(epoch, items, real, *(np.concatenate(part) for part in zip(*slices, strict=True)), rows)
-
-    def _record(self, epoch: int, rate: float, means: dict[str, Tensor], loss: Tensor) -> None:
-        step = self.progress.step
-        if step % max(1, self.steps // LOGGED_POINTS) and step != self.steps:
-            return
-        values = total(torch.stack([loss, *means.values()]).detach()).tolist()
-        if not math.isfinite(values[0]):
+    def _gradients(self, batch: Batch, inputs: Inputs) -> tuple[dict[str, Tensor], Tensor]:
+        """This process's shares of the loss by task, and the norm of everyone's gradient, which is then clipped."""
+        if self.rehearsals:
+            self.gradients.fit(batch, inputs)
+            self.rehearsals -= 1
+        try:
+            shares = self.gradients.add(batch, inputs)
+        except torch.OutOfMemoryError as error:
             raise HomingError(
-                f"step {step}: the loss is {values[0]}; nothing was overwritten. Lower the learning rate or "
-                "use mixed_precision 'no'; the last checkpoint is from before"
-            )
-        elapsed = time.monotonic() - self.started
-        entry = {"step": step, "epoch": epoch, "loss": values[0], "learning_rate": rate}
-        entry |= {f"loss.{task}": value for task, value in zip(means, values[1:], strict=True)}
-        entry["photos_per_second"] = (step - self.first_step) * self.settings["global_batch"] / elapsed
-        self.progress.history.append(entry)
-        if time.monotonic() - self.logged > LOG_SECONDS and world()[0] == 0:
-            self.logged = time.monotonic()
-            left = elapsed / max(1, step - self.first_step) * (self.steps - step) / 60
-            rate_text = f"{entry['photos_per_second']:.0f} photos/s, {left:.1f} min left"
-            log.info("step %d of %d: loss %.4f, %s", step, self.steps, values[0], rate_text)
+                f"step {batch.step + 1}: out of GPU memory with {self.gradients.micro_batch or 'all'} photos at once; "
+                f"set {self.spec['stage']}.micro_batch to fewer (the result stays the same) and run again"
+            ) from error
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        norm = self.accelerator.clip_grad_norm_(parameters, self.settings["gradient_clip"])
+        return shares, norm
 
-    def _validate(self) -> None:
+    def _record(self, epoch: int, losses: Mapping[str, float], figures: Mapping[str, float]) -> None:
+        step, loss = self.progress.step, sum(self.stage.weights[task] * value for task, value in losses.items())
+        self.reporter.step(loss)
+        first = step == self.reporter.first_step + 1
+        if first or step % max(1, self.steps // LOGGED_POINTS) == 0 or step == self.steps:
+            row = {"step": step, "epoch": epoch, "loss": loss, **figures}
+            row |= {f"loss.{task}": value for task, value in losses.items()} | self.meter.read()
+            self.progress.history.append(row)
+            self.reporter.row(row)
+
+    def _validate(self, epoch: int) -> None:
         self.module.eval()
         with torch.inference_mode():
             figures = self.stage.validate(self.module)
         self.module.train()
-        score = figures.pop("score", None)
-        epoch = (self.progress.step - 1) // self.order.steps_per_epoch
-        self.progress.history.append({"step": self.progress.step, "epoch": epoch} | figures)
-        if world()[0] == 0:
-            log.info("epoch %d: %s", epoch, ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
-        if score is not None and score < self.progress.best_score:
-            self.progress.best_score = score
-            self.best = {name: value.detach().clone() for name, value in self._trained().items()}
+        self.progress.validated(figures, epoch)
+        self.reporter.validated(self.progress.history[-1])
 
-    def _trained(self) -> dict[str, Tensor]:
-        """The parameters that training changes."""
-        return {name: value for name, value in self.module.named_parameters() if value.requires_grad}
+    def _is_finished(self) -> bool:
+        patience = self.settings.get("patience")
+        early = patience is not None and self.progress.epochs_since_best >= patience
+        return early or self.progress.step >= self.steps
 
     def _wants_to_stop(self) -> bool:
-        over = (time.monotonic() - self.started) / 60 > self.spec["stop_minutes"]
-        limit = self.spec.get("stop_after_steps")  # for tests of resuming
-        return self.terminated or over or (limit is not None and self.progress.step + 1 >= limit)
+        last = self.spec.get("stop_after_steps", self.steps)  # for tests of resuming
+        return self.terminated or time.time() > self.spec["stop_at"] or self.progress.step + 1 >= last
+
+    def _wants_to_save(self) -> bool:
+        """By the first process's clock: all must save at the same step."""
+        return world()[0] == 0 and time.monotonic() - self.saved > 60 * self.spec["checkpoint_minutes"]
 
     def _terminate(self, *_: object) -> None:
         self.terminated = True
 
     def _save(self) -> None:
+        failure = None
+        if self.accelerator.is_main_process:
+            try:
+                self._write_checkpoint()
+            except HomingError as error:
+                failure = error
+        if total(torch.tensor(float(failure is not None), device=self.accelerator.device)):
+            raise failure or SystemExit(1)  # all end together; the first process has told why
         self.saved = time.monotonic()
-        if world()[0] == 0:
-            tensors = {f"model.{name}": value for name, value in self._trained().items()}
-            tensors |= {f"best.{name}": value for name, value in self.best.items()}
-            tensors |= optimizer_tensors(self.optimizer)
-            best = self.progress.best_score
-            state = {"step": self.progress.step, "history": self.progress.history}
-            state["best_score"] = best if math.isfinite(best) else None
-            self.checkpoints.save(self.progress.step, tensors, state)
-        self.accelerator.wait_for_everyone()
+
+    def _write_checkpoint(self) -> None:
+        check_still_ours(self.spec)
+        trained = {f"model.{name}": value for name, value in self.module.named_parameters() if value.requires_grad}
+        tensors = trained | optimizer_tensors(self.optimizer)
+        self.checkpoints.save(self.progress.step, tensors, checkpoint_state(self.progress, self.spec))
 
     def _resume(self) -> None:
-        found = self.checkpoints.load()
-        self.first_step = 0
+        found = find_checkpoint(self.checkpoints, self.spec, self.accelerator)
         if found:
-            tensors, state = found
-            named = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
-            self.module.load_state_dict(named, strict=False)
-            self.best = {
-                name.removeprefix("best."): value for name, value in tensors.items() if name.startswith("best.")
-            }
+            tensors, self.progress = found
+            self._load_weights(tensors)
             restore_optimizer(self.optimizer, tensors)
-            best = math.inf if state["best_score"] is None else state["best_score"]
-            self.progress = Progress(state["step"], state["history"], best)
-            self.first_step = state["step"]
             log.info("resumed at step %d of %d", self.progress.step, self.steps)
-        self.started = self.saved = self.logged = time.monotonic()
+
+    def _take_best(self) -> None:
+        """The weights of the best validated epoch, where a score was measured."""
+        if self.progress.best_step not in (None, self.progress.step):
+            self._load_weights(self.checkpoints.load(self.progress.best_step)[0])
+
+    def _load_weights(self, tensors: Mapping[str, Tensor]) -> None:
+        prefix = "model."
+        named = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+        self.module.load_state_dict(named, strict=False)
 
 
-def make_optimizer(module: nn.Module, settings: Mapping[str, Any]) -> torch.optim.AdamW:
-    """AdamW of the stage's settings; weight decay on matrices, not on biases, norms and scales."""
-    parameters = [value for value in module.parameters() if value.requires_grad]
-    groups = [
-        {"params": [value for value in parameters if value.dim() >= 2], "weight_decay": settings["weight_decay"]},
-        {"params": [value for value in parameters if value.dim() < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(
-        groups, lr=settings["learning_rate"], betas=tuple(settings["betas"]), eps=settings["epsilon"]
-    )
-
-
-def learning_rate(settings: Mapping[str, Any], step: int, steps: int) -> float:
-    """Linear warm-up, then constant or a linear decay to zero."""
-    warmup = settings["warmup_share"] * steps
-    if step < warmup:
-        return settings["learning_rate"] * (step + 1) / (warmup + 1)
-    if settings.get("schedule", "linear") == "constant":
-        return settings["learning_rate"]
-    return settings["learning_rate"] * (steps - step) / max(1.0, steps - warmup)
-
-
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's state as named tensors."""
-    state = optimizer.state_dict()["state"]
-    return {f"optimizer.{index}.{name}": value for index, entry in state.items() for name, value in entry.items()}
-
-
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """The inverse of `optimizer_tensors`."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        kind, _, rest = key.partition(".")
-        if kind == "optimizer":
-            index, name = rest.split(".")
-            state.setdefault(int(index), {})[name] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+def check_finite(step: int, losses: Mapping[str, float], norm: float) -> None:
+    """Raise HomingError, on every process alike, when a loss or the gradient's norm is not finite."""
+    wrong = [f"the loss of {task} is {value}" for task, value in losses.items() if not math.isfinite(value)]
+    wrong += [] if math.isfinite(norm) else [f"the norm of the gradient is {norm}"]
+    if wrong:
+        raise HomingError(
+            f"step {step}: {', '.join(wrong)}; no weights were changed and the last checkpoint is from before. Lower "
+            "the learning rate, use mixed_precision 'no', or look for labels that are no numbers"
+        )

@@ -8,47 +8,31 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from homing import tables
-from homing.captions.sampling import photo_rng, sample_caption
+from homing.captions.sampling import sample_caption
 from homing.files import atomic_path
-from homing.model.clip import ClipParts, build_clip, save_clip
+from homing.model.clip import ClipParts, TwoTowers, build_clip, save_clip
 from homing.model.images import normalise
 from homing.model.losses import contrastive_terms
 from homing.photos.shards import ShardReader
-from homing.sphere import km_to_chord, unit_vectors
-from homing.training.distributed import gather
-from homing.training.images import Images
-from homing.training.loop import Batch
+from homing.seeds import photo_rng
+from homing.sphere import haversine_km, km_to_chord, unit_vectors
+from homing.training.distributed import gather, world
+from homing.training.images import Images, kept_patches
+from homing.training.order import Batch, local_slice
+from homing.training.stages import Inputs
 from homing.training.start import Spec, main
 
 MAX_SCALE = math.log(100)  # CLIP's clamp of the learned temperature (Radford et al. 2021)
 VALIDATED = 512  # photos; the loss depends on how many candidates there are
-
-
-class TwoTowers(nn.Module):
-    """Images and captions to unit vectors of the shared space, with the learned scale and bias of their products."""
-
-    def __init__(self, parts: ClipParts, sigmoid: bool) -> None:
-        super().__init__()
-        self.clip = parts.clip
-        self.bias = nn.Parameter(torch.tensor(-10.0)) if sigmoid else None
-
-    def forward(self, pixels: Tensor, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        image = self.clip.visual_projection(self.clip.vision_model(pixel_values=pixels).pooler_output)
-        text = self.clip.text_projection(self.clip.text_model(input_ids=ids, attention_mask=mask).pooler_output)
-        # The scale passes through the module's output, so that its gradient is averaged with the others.
-        return (
-            functional.normalize(image.float()),
-            functional.normalize(text.float()),
-            self.clip.logit_scale.exp(),
-            self.bias,
-        )
+VALIDATION_BATCH = 128
 
 
 class Pretraining:
     """The pretraining stage on the photos of a frame (photo_id, latitude, longitude and the caption clues)."""
+
+    compares = True
 
     def __init__(
         self,
@@ -64,57 +48,87 @@ class Pretraining:
         self.captions, self.seed = settings["captions"], spec["seed"]
         self.module = TwoTowers(parts, sigmoid=self.settings["loss"] == "sigmoid")
         self.photos, self.weights = len(train), {"contrastive": 1.0}
-        side = parts.preprocessing.side
-        make = {"side": side, "seed": spec["seed"], "threads": spec["threads"]}
-        self.train = Candidates(train, Images(reader, train["photo_id"], augment=True, **make))
+        make = {"side": parts.preprocessing.side, "seed": spec["seed"], "threads": spec["threads"]}
+        self.train = Candidates(train, Images(reader, train["photo_id"], augment=True, **make), device)
         val = val.iloc[:VALIDATED]
-        self.val = Candidates(val, Images(reader, val["photo_id"], augment=False, **make))
+        self.val = Candidates(val, Images(reader, val["photo_id"], augment=False, **make), device)
 
-    def losses(self, module: nn.Module, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
-        image, text, scale, bias = module(*self.inputs(self.train, batch.items, batch.epoch))
-        terms = contrastive_terms(
-            image,
-            text,
-            gather(image),
-            gather(text),
-            torch.from_numpy(batch.rows).to(self.device),
-            scale,
-            bias,
-            torch.from_numpy(self.train.same(batch.items, batch.all_items, self.settings["same_place_km"])).to(
-                self.device
-            ),
-            torch.from_numpy(batch.all_real).to(self.device),
-            self.settings["loss"],
-        )
+    def load(self, batch: Batch) -> Inputs:
+        inputs = self._read(self.train, batch.items, batch.epoch)
+        names = [self.train.clues[item]["photo_id"] for item in batch.items]
+        share, patches = self.settings["patch_dropout"], self.parts.tower.patches
+        kept = kept_patches(patches, share, self.seed, batch.epoch, names)
+        return inputs if kept is None else (*inputs, kept)
+
+    def _read(self, candidates: "Candidates", items: np.ndarray, epoch: int | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Images uint8 (n, 3, s, s), and the tokens of their captions with their mask (n, t)."""
+        captions = []
+        for clues in (candidates.clues[item] for item in items):
+            captions.append(sample_caption(clues, self.captions, photo_rng(self.seed, epoch or 0, clues["photo_id"])))
+        return candidates.images.batch(items, epoch), *self.parts.tokens(captions, fixed=self.settings["compile"])
+
+    def forward(self, module: nn.Module, inputs: Inputs) -> dict[str, Tensor]:
+        images, *others = inputs
+        return module(normalise(images, self.parts.preprocessing), *others)
+
+    def counts(self, batch: Batch) -> dict[str, Tensor]:
+        return {"contrastive": torch.tensor(batch.all_real.sum())}
+
+    def losses(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+        """The sum over the own photos; `outputs` are those of the global batch."""
+        rows, valid = (torch.from_numpy(part).to(self.device) for part in (batch.rows, batch.all_real))
+        terms = self._terms(self.train, outputs, batch.items, batch.all_items, rows, valid)
         real = torch.from_numpy(batch.real).to(self.device)
-        return {"contrastive": (torch.where(real, terms, 0.0).sum(), real.sum())}
+        return {"contrastive": torch.where(real, terms, 0.0).sum()}
 
-    def inputs(self, candidates: "Candidates", items: np.ndarray, epoch: int | None) -> tuple[Tensor, Tensor, Tensor]:
-        captions = [
-            sample_caption(
-                candidates.clues[item],
-                self.captions,
-                photo_rng(self.seed, epoch or 0, candidates.clues[item]["photo_id"]),
-            )
-            for item in items
-        ]
-        tokens = self.parts.tokenizer(captions, padding=True, truncation=True, return_tensors="pt").to(self.device)
-        images = candidates.images.batch(items, epoch).to(self.device)
-        return normalise(images, self.parts.preprocessing), tokens["input_ids"], tokens["attention_mask"]
+    def _terms(
+        self,
+        candidates: "Candidates",
+        outputs: Mapping[str, Tensor],
+        items: np.ndarray,
+        all_items: np.ndarray,
+        rows: Tensor,
+        valid: Tensor,
+    ) -> Tensor:
+        """The loss (n,) of `items`, at `rows` of the outputs of `all_items`, without those that are not valid."""
+        image, text = outputs["image"], outputs["text"]
+        same = candidates.same(items, all_items, self.settings["same_place_km"])
+        scale, bias = outputs["scale"], outputs.get("bias")
+        return contrastive_terms(
+            image[rows], text[rows], image, text, rows, scale, bias, same, valid, self.settings["loss"]
+        )
 
     def validate(self, module: nn.Module) -> dict[str, float]:
-        """Loss and share of photos whose own caption's place is the nearest, over the validation photos."""
+        """Loss over the validation photos; how often and how far the best caption's place is from the photo's.
+
+        Each process embeds its share of the photos; all compare them.
+        """
         items = np.arange(len(self.val.clues))
-        image, text, scale, bias = module(*self.inputs(self.val, items, None))
+        outputs = self._embed_validation(module, items)
         rows = torch.arange(len(items), device=self.device)
-        same = torch.from_numpy(self.val.same(items, items, self.settings["same_place_km"])).to(self.device)
-        everyone = torch.ones(len(items), dtype=torch.bool, device=self.device)
-        terms = contrastive_terms(image, text, image, text, rows, scale, bias, same, everyone, self.settings["loss"])
-        best = (image @ text.T).argmax(dim=1)
+        terms = self._terms(self.val, outputs, items, items, rows, torch.ones_like(rows, dtype=torch.bool))
+        best = (outputs["image"] @ outputs["text"].T).argmax(dim=1)
+        same = self.val.same(items, items, self.settings["same_place_km"])
         hit = (best == rows) | same[rows, best]
-        return {"val_loss": float(terms.mean()), "val_retrieval": float(hit.float().mean())}
+        away_km = self.val.distances_km(items, best.cpu().numpy())
+        return {
+            "val_loss": float(terms.mean()),
+            "val_retrieval": float(hit.float().mean()),
+            "val_median_km": float(np.median(away_km)),
+        }
+
+    def _embed_validation(self, module: nn.Module, items: np.ndarray) -> dict[str, Tensor]:
+        own, real = local_slice(items, *world())
+        parts = []
+        for start in range(0, len(own), VALIDATION_BATCH):
+            inputs = self._read(self.val, own[start : start + VALIDATION_BATCH], None)
+            parts.append(self.forward(module, tuple(value.to(self.device) for value in inputs)))
+        everyone = gather(torch.from_numpy(real).to(self.device))
+        rows = {name: gather(torch.cat([part[name] for part in parts]))[everyone] for name in ("image", "text")}
+        return parts[0] | rows
 
     def after_step(self) -> None:
+        """The temperature stays in CLIP's range."""
         with torch.no_grad():
             self.parts.clip.logit_scale.clamp_(0, MAX_SCALE)
 
@@ -122,18 +136,27 @@ class Pretraining:
 class Candidates:
     """Photos with their clues, and which of them are no negatives of each other."""
 
-    def __init__(self, frame: pd.DataFrame, images: Images) -> None:
+    def __init__(self, frame: pd.DataFrame, images: Images, device: torch.device) -> None:
         self.images = images
         self.clues = frame.astype(object).where(frame.notna(), None).to_dict("records")
-        self.vectors = unit_vectors(frame["latitude"], frame["longitude"])
+        self.coordinates = frame[["latitude", "longitude"]].to_numpy()
+        self.vectors = torch.from_numpy(unit_vectors(frame["latitude"], frame["longitude"])).float().to(device)
         # Every photo without a location text is a place of its own.
         codes = pd.factorize(frame["location"])[0]
-        self.places = np.where(codes < 0, -1 - np.arange(len(frame)), codes)
+        self.places = torch.from_numpy(np.where(codes < 0, -1 - np.arange(len(frame)), codes)).to(device)
 
-    def same(self, items: np.ndarray, others: np.ndarray, limit_km: float) -> np.ndarray:
-        """bool (n, N): the same location text, or closer than the limit."""
-        chord = np.linalg.norm(self.vectors[items][:, None] - self.vectors[others][None], axis=2)
-        return (self.places[items][:, None] == self.places[others][None]) | (chord <= km_to_chord(limit_km))
+    def same(self, items: np.ndarray, others: np.ndarray, limit_km: float) -> Tensor:
+        """bool (n, N): the same location text, or closer than the limit, to a metre."""
+        items, others = (torch.from_numpy(rows).to(self.places.device) for rows in (items, others))
+        # From coordinate differences: the matrix product of unit vectors would be off by kilometres in fp32.
+        exactly = "donot_use_mm_for_euclid_dist"
+        chords = torch.cdist(self.vectors[items], self.vectors[others], compute_mode=exactly)
+        same_text = self.places[items][:, None] == self.places[others][None]
+        return same_text | (chords <= float(km_to_chord(limit_km)))
+
+    def distances_km(self, items: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """Great-circle distances (n,) between items, pair by pair."""
+        return haversine_km(*self.coordinates[items].T, *self.coordinates[others].T)
 
 
 def prepare(spec: Spec, device: torch.device) -> Pretraining:
@@ -141,6 +164,7 @@ def prepare(spec: Spec, device: torch.device) -> Pretraining:
     train, val, reader = read_photos(spec["inputs"])
     captions = train[["location", "climate", "driving_side", "month", "season", "heading"]].stack().dropna()
     parts = build_clip(spec["settings"]["model"], captions.tolist(), spec["seed"])
+    parts.tower.tune(spec["settings"]["pretrain"])
     return Pretraining(parts, train, val, reader, spec, device)
 
 

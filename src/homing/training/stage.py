@@ -2,14 +2,16 @@
 
 import hashlib
 import json
+import time
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from homing import config as configuration
-from homing.files import write_json
+from homing.evaluate.provenance import git_commit, versions
 from homing.training.checkpoint import Checkpoints
-from homing.training.launch import launch
+from homing.training.launch import allocated, launch
 
 CHECKPOINTS = Path("results/checkpoints")
 MARGIN_MINUTES = 5  # before the wall time, to save and end
@@ -18,28 +20,38 @@ MARGIN_MINUTES = 5  # before the wall time, to save and end
 def run_stage(module: str, rule: Any) -> None:
     """Train the stage of a module ("homing.training.pretrain") to the end of a rule's outputs.
 
-    rule: what Snakemake gives a script (input, output, params, config, threads, resources). Settings and inputs name
-    the checkpoints: a job resumes only what was trained on the same. They are removed when the outputs are written.
+    rule: what Snakemake gives a script (input, output, params, config, wildcards, threads, resources, log). Settings
+    and inputs name the checkpoints: a job resumes only what was trained on the same. They are removed when the outputs
+    are written.
     """
     inputs, settings = dict(rule.input.items()), rule.params.settings
     stage = module.rsplit(".", 1)[1]
-    # How many nodes and processes there are is no part of params: it does not change the result.
-    sizes = configuration.resolve(rule.config)[stage]
+    # How a job is sized and reported is no part of params: it does not change the result.
+    config = configuration.run_config(configuration.resolve(rule.config), rule.wildcards.run)
+    launched = config[stage]
+    sizes = allocated(rule.resources, rule.threads, launched["processes_per_node"])
     fingerprint = hashlib.sha256(json.dumps([settings, describe(inputs)], sort_keys=True).encode()).hexdigest()[:16]
     folder = CHECKPOINTS / stage / fingerprint
     spec = {
+        "path": str(folder / "spec.json"),
+        "launch": uuid.uuid4().hex,
+        "stage": stage,
         "inputs": inputs,
         "outputs": dict(rule.output.items()),
         "settings": settings["config"],
         "seed": settings["config"]["seed"],
+        "fingerprint": fingerprint,
+        "provenance": {"versions": versions(), "git_commit": git_commit(Path.cwd())},
         "checkpoints": str(folder),
-        "checkpoint_minutes": sizes["checkpoint_minutes"],
-        "stop_minutes": max(1.0, rule.resources.runtime - MARGIN_MINUTES),
-        "threads": max(1, rule.threads // sizes["processes_per_node"]),
+        "checkpoints_kept": launched["checkpoints_kept"],
+        "checkpoint_minutes": launched["checkpoint_minutes"],
+        "stop_at": time.time() + 60 * max(1.0, rule.resources.runtime - MARGIN_MINUTES),
+        "micro_batch": launched["micro_batch"],
+        "threads": sizes.cores_per_process,
+        "trackers": config["trackers"],
+        "reports": str(Path(rule.log[0]).parent / "tensorboard"),
     }
-    path = folder / "spec.json"
-    write_json(path, spec)
-    launch(module, path, sizes, rule.threads)
+    launch(module, spec, sizes)
     Checkpoints(folder).remove()
 
 

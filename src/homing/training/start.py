@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator, InitProcessGroupKwargs
+from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
+from accelerate.tracking import get_available_trackers
 
 from homing.errors import HomingError
 from homing.files import atomic_path, read_json
 from homing.jobs import log, start_log
-from homing.training.loop import Stage, Training
+from homing.training.loop import Training
+from homing.training.processes import die_with_parent, tell_launcher
+from homing.training.stages import Stage
 
 Spec = Mapping[str, Any]
 PATIENCE = timedelta(minutes=30)  # a process may decode or validate this long while the others wait
@@ -23,34 +26,48 @@ def main(
     prepare: Callable[[Spec, torch.device], Stage], finish: Callable[[Stage, Spec], None], settings_key: str
 ) -> None:
     """Read the spec named on the command line, train the stage, let the first process write its outputs."""
+    die_with_parent()
     spec = read_json(sys.argv[1])
-    settings = spec["settings"][settings_key]
     start_log(line="%(message)s")  # the rule's job adds the time
     torch.set_num_threads(spec["threads"])
-    accelerator = Accelerator(
-        cpu=not torch.cuda.is_available(),
-        mixed_precision=settings["mixed_precision"],
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
-    )
-    if not accelerator.is_main_process:
-        log.setLevel("WARNING")
     try:
+        accelerator = make_accelerator(spec, spec["settings"][settings_key]["mixed_precision"])
+        if not accelerator.is_main_process:
+            log.setLevel("WARNING")
         stage = prepare(spec, accelerator.device)
-        training = Training(stage, settings, spec, accelerator)
+        training = Training(stage, spec["settings"][settings_key], spec, accelerator)
         training.run()
+        if accelerator.is_main_process:
+            finish(stage, spec)
+            write_history(spec["outputs"]["history"], training.progress.history)
     except HomingError as error:
         log.error("error: %s", error)
+        tell_launcher(spec, str(error))
         sys.exit(1)
-    if accelerator.is_main_process:
-        finish(stage, spec)
-        write_history(spec["outputs"]["history"], training.progress.history)
     accelerator.wait_for_everyone()
-    accelerator.end_training()
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+    accelerator.end_training()  # closes the trackers, and takes leave of the other processes
 
 
-def write_history(path: str | Path, history: list[dict[str, float]]) -> None:
+def make_accelerator(spec: Spec, mixed_precision: str) -> Accelerator:
+    """Accelerate for the processes and the device at hand. Raises HomingError when a tracker is not installed."""
+    trackers = ["tensorboard", *spec["trackers"]]
+    available = [str(name) for name in get_available_trackers()]
+    for name in trackers:
+        if name not in available:
+            raise HomingError(f"trackers: {name!r} cannot be used, its package is not installed (pip install {name})")
+    return Accelerator(
+        cpu=not torch.cuda.is_available(),
+        mixed_precision=mixed_precision,
+        log_with=trackers,
+        project_dir=spec["reports"],
+        kwargs_handlers=[
+            InitProcessGroupKwargs(timeout=PATIENCE),
+            DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True),
+        ],
+    )
+
+
+def write_history(path: str | Path, history: list[dict[str, Any]]) -> None:
     """One JSON object per logged step."""
     with atomic_path(path) as partial:
         partial.write_text("".join(json.dumps(entry) + "\n" for entry in history), encoding="utf-8")

@@ -1,0 +1,34 @@
+"""Where a training is: its step, its history and its best epoch, as every checkpoint keeps them."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass
+class Progress:
+    """history: one row per logged step or epoch; best_step: where the validated score was lowest."""
+
+    step: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best_score: float | None = None
+    best_step: int | None = None
+    epochs_since_best: int = 0
+
+    def validated(self, figures: Mapping[str, Any], epoch: int) -> None:
+        """Add the figures of an epoch's end; their `score`, if there is one, may be the best yet."""
+        figures = dict(figures)
+        score = figures.pop("score", None)
+        self.history.append({"step": self.step, "epoch": epoch} | figures)
+        if score is None:
+            return
+        best = math.inf if self.best_score is None else self.best_score
+        if score < best:
+            self.best_score, self.best_step, self.epochs_since_best = score, self.step, 0
+        else:
+            self.epochs_since_best += 1
+
+    def state(self) -> dict[str, Any]:
+        """As JSON can hold it: `Progress(**state)` is the same again."""
+        return asdict(self)

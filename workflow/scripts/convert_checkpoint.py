@@ -1,0 +1,9 @@
+"""Keep the weights of a retrieved encoder as safetensors."""
+
+from pathlib import Path
+
+from homing.jobs import job
+from homing.model.convert import convert_checkpoint
+
+with job(snakemake):
+    convert_checkpoint(Path(snakemake.input.files[0]).parent, snakemake.output.folder)
