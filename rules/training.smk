@@ -114,6 +114,7 @@ rule finetune_geolocator:
         labels=lambda wildcards: f"results/labels/{run_dataset(wildcards)}/labels.parquet",
         splits="results/runs/{run}/splits.parquet",
         geocells="results/runs/{run}/geocells/geocells.parquet",
+        hierarchy="results/runs/{run}/geocells/hierarchy.parquet",
         assignments="results/runs/{run}/geocells/assignments.parquet",
     output:
         model=directory("results/runs/{run}/finetuned"),

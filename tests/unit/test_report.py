@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import shapely
 
-from homing.report.charts import error_curves, loss_curves, validation_curve
+from homing.report.charts import error_curves, loss_curves, speed_curves, validation_curve
 from homing.report.maps import WORLD, Map, Outline, Window, outlines_of
 from homing.report.package import outlines
 from homing.report.page import duration, environment, km
@@ -79,10 +79,12 @@ def test_charts_are_plain_svg():
         {"step": step, "epoch": 0, "loss": 3.0 / step, "loss.cell": 2.0 / step, "loss.month": 1.0 / step}
         for step in range(1, 60)
     ]
+    timed = [entry | {"photos_per_second": 90.0, "waiting_share": 0.025} for entry in history]
     history.append({"step": 59, "epoch": 0, "val_median_km": 700.0})
     charts = [
         error_curves({"refined": np.array([1.0, 50, 9000]), "constant": np.array([4000.0, 5000])}),
         loss_curves(history),
+        speed_curves({"pretrain": timed}),
         validation_curve(history, "val_median_km", "km"),
     ]
     for chart in charts:
@@ -90,6 +92,7 @@ def test_charts_are_plain_svg():
             r'xmlns(:\w+)?="[^"]*"', "", chart.split("<defs")[0][:300]
         )
     assert error_curves({"refined": np.array([1.0])}) == error_curves({"refined": np.array([1.0])})
+    assert "pretrain: 2.5 % of the time waiting" in speed_curves({"pretrain": timed})
     assert validation_curve(history[:5], "val_median_km", "km") is None
 
 

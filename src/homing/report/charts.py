@@ -84,6 +84,23 @@ def validation_curve(history: Sequence[Mapping[str, Any]], name: str, label: str
     return _svg(draw, f"{label}, by epoch")
 
 
+def speed_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """Photos per second of each stage by the share of its steps, and how much of the time it waited for data."""
+
+    def draw(axes) -> None:
+        for number, (stage, history) in enumerate(histories.items()):
+            rows = [entry for entry in history if "photos_per_second" in entry]
+            done = np.array([entry["step"] for entry in rows]) / rows[-1]["step"]
+            waited = 100 * np.mean([entry["waiting_share"] for entry in rows])
+            label = f"{stage}: {waited:.1f} % of the time waiting for data"
+            axes.plot(100 * done, [entry["photos_per_second"] for entry in rows], color=PALETTE[number], label=label)
+        axes.set(xlabel="steps done, %", ylabel="photos per second")
+        axes.set_ylim(bottom=0)
+        axes.legend(loc="lower right", fontsize=8)
+
+    return _svg(draw, "photos per second while training")
+
+
 def histogram(
     values: np.ndarray,
     label: str,

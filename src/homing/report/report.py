@@ -12,7 +12,7 @@ import yaml
 from homing.evaluate.distances import distances_km
 from homing.photos.images import decode_image
 from homing.photos.shards import ShardReader
-from homing.report.charts import error_curves, loss_curves, validation_curve
+from homing.report.charts import error_curves, loss_curves, speed_curves, validation_curve
 from homing.report.geocells import Cells, drawn, section
 from homing.report.maps import WORLD, Map, Outline
 from homing.report.page import data_uri, environment
@@ -77,6 +77,7 @@ def render_report(inputs: Inputs) -> str:
             errors_map=errors_map(shapes, inputs.truth, inputs.predictions["refined"], away["refined"]),
             error_chart=error_curves({name: away[name] for name in READOUTS if name in away}),
             losses={name: loss_curves(rows) for name, rows in histories.items()},
+            speed=speed_curves(histories) if histories else None,
             validation=validation_curve(inputs.histories["finetune"], "val_median_km", "median error, km"),
             photos=sample_photos(inputs, away["refined"]),
             captions=inputs.captions[:8],
