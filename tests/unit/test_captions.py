@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from homing.captions.clues import location, season, with_article, write_clues
 from homing.captions.sampling import EMPTY, sample_captions
+from homing.training.pretrain import Candidates
 
 SETTINGS = {"climate": 0.45, "driving_side": 0.2, "month": 0.2, "season": 0.1, "heading": 0.2, "drop_location": 0.2}
 
@@ -75,3 +77,17 @@ def test_a_draw_depends_on_seed_epoch_and_photo_alone(clues):
     assert sample_captions(clues, range(199, -1, -1), SETTINGS, seed=1, epoch=3) == whole[::-1]
     assert sample_captions(clues, range(200), SETTINGS, seed=1, epoch=4) != whole
     assert sample_captions(clues, range(200), SETTINGS, seed=2, epoch=3) != whole
+
+
+def test_photos_of_one_place_are_no_negatives_of_each_other():
+    """By their text or by their distance; without a limit, every other photo is one."""
+    frame = pd.DataFrame(
+        {"location": ["Norway", "Norway", "Chile", None, None], "latitude": [60.0, 61, -30, 10, 10.005],
+         "longitude": [9.0, 9, -70, 0, 0]}
+    )  # fmt: skip
+    rows = np.arange(5)
+    candidates = Candidates(frame, images=None, device=torch.device("cpu"))
+    pairs = {(0, 1), (3, 4)}
+    found = np.argwhere(np.triu(candidates.same(rows, rows, 1.0).numpy(), 1))
+    assert set(map(tuple, found.tolist())) == pairs
+    assert torch.equal(candidates.same(rows, rows, None), torch.eye(5, dtype=torch.bool))

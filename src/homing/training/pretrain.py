@@ -145,9 +145,11 @@ class Candidates:
         codes = pd.factorize(frame["location"])[0]
         self.places = torch.from_numpy(np.where(codes < 0, -1 - np.arange(len(frame)), codes)).to(device)
 
-    def same(self, items: np.ndarray, others: np.ndarray, limit_km: float) -> Tensor:
-        """bool (n, N): the same location text, or closer than the limit, to a metre."""
+    def same(self, items: np.ndarray, others: np.ndarray, limit_km: float | None) -> Tensor:
+        """bool (n, N): the same location text, or closer than the limit, to a metre; without one, the same photo."""
         items, others = (torch.from_numpy(rows).to(self.places.device) for rows in (items, others))
+        if limit_km is None:
+            return items[:, None] == others[None]
         # From coordinate differences: the matrix product of unit vectors would be off by kilometres in fp32.
         exactly = "donot_use_mm_for_euclid_dist"
         chords = torch.cdist(self.vectors[items], self.vectors[others], compute_mode=exactly)
