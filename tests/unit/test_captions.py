@@ -8,7 +8,8 @@ from homing.captions.clues import location, season, with_article, write_clues
 from homing.captions.sampling import EMPTY, sample_captions
 
 SETTINGS = {
-    "location": 1, "climate": 0.45, "driving_side": 0.2, "month": 0.2, "season": 0.1, "heading": 0.2, "drop_location": 0.2,
+    "location": 1, "climate": 0.45, "driving_side": 0.2, "month": 0.2, "season": 0.1, "heading": 0.2,
+    "drop_location": 0.2,
 }  # fmt: skip
 
 
