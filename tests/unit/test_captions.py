@@ -7,7 +7,10 @@ import pytest
 from homing.captions.clues import location, season, with_article, write_clues
 from homing.captions.sampling import EMPTY, sample_captions
 
-SETTINGS = {"climate": 0.45, "driving_side": 0.2, "month": 0.2, "season": 0.1, "heading": 0.2, "drop_location": 0.2}
+SETTINGS = {
+    "location": 1, "climate": 0.45, "driving_side": 0.2, "month": 0.2, "season": 0.1, "heading": 0.2,
+    "drop_location": 0.2,
+}  # fmt: skip
 
 
 def test_the_papers_example():
@@ -62,6 +65,17 @@ def test_clues_are_told_with_their_probabilities(clues):
     assert share(captions, "in Norway") == pytest.approx(1 - 0.45 * 0.2, abs=0.02)
     both = [caption for caption in captions if "climate" in caption and "side of the road" in caption]
     assert not both
+
+
+@pytest.mark.parametrize("clue", ["location", "climate", "driving_side", "month", "season", "heading"])
+def test_each_clue_is_switched_off_and_on_by_its_own_probability(clues, clue):
+    words = {"location": "in Norway", "climate": "climate", "driving_side": "side of the road", "month": "July",
+             "season": "summer", "heading": "facing"}  # fmt: skip
+    off = dict.fromkeys(SETTINGS, 0.0)
+    assert set(sample_captions(clues, range(1, 200), off, seed=1, epoch=0)) == {EMPTY}
+    for probability in (0.5, 1.0):
+        told = sample_captions(clues, range(1, 4000), off | {clue: probability}, seed=1, epoch=0)
+        assert share(told, words[clue]) == pytest.approx(probability, abs=0.03)
 
 
 def test_what_is_not_known_is_not_told(clues):
