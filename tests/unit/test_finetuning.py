@@ -1,6 +1,8 @@
 """Fine-tuning and embedding: views, patches left out, hierarchy, early stopping, parts that survive a kill."""
 
+import io
 import shutil
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +17,7 @@ from tiny_encoders import ALONE, build
 from homing import tables
 from homing.embeddings import read_embeddings
 from homing.errors import HomingError
+from homing.files import write_json
 from homing.model.clip import hand_over
 from homing.model.geolocator import load_geolocator
 from homing.model.images import normalise, pixels
@@ -26,6 +29,7 @@ from homing.training import embed
 from homing.training.finetune import prepare, read_levels
 from homing.training.images import Images, decode_square
 from homing.training.order import Order
+from homing.training.processes import error_file
 
 CPU = torch.device("cpu")
 
@@ -60,8 +64,6 @@ def settings(**changes) -> dict:
 
 
 def test_the_centre_square_is_pillows_at_the_full_size_and_near_it_at_half():
-    import io
-
     rng = np.random.default_rng(0)
     smooth = Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8)).resize((240, 180), Image.BICUBIC)
     output = io.BytesIO()
@@ -141,8 +143,8 @@ def stage_spec(inputs: dict[str, str], panoramas: dict[str, str], folder: Path) 
     return make_spec(inputs | paths, folder, "finetune", settings=settings(augment=False))
 
 
-def run_embedding(given: dict[str, str], folder: Path, processes: int = 1, part: int = 4096) -> np.ndarray:
-    """What the rule does, with processes that start at once; returns the vectors."""
+def run_embedding(given: dict[str, str], folder: Path, processes: int = 1, part: int | None = None) -> np.ndarray:
+    """What the rule does; with a size of the parts, in processes that start at once. Returns the vectors."""
     rule = SimpleNamespace(
         input=given,
         output=SimpleNamespace(vectors=folder / "vectors.npy", photo_ids=folder / "photo_ids.parquet"),
@@ -151,22 +153,21 @@ def run_embedding(given: dict[str, str], folder: Path, processes: int = 1, part:
         threads=1,
     )
 
-    def launch(module: str, spec: Path, sizes) -> None:
-        statuses = run_processes(embed_process, processes, spec, part)
-        if any(statuses):
-            raise HomingError(f"statuses {statuses}")
+    def launch(module: str, spec: dict, sizes) -> None:
+        write_json(spec["path"], spec)
+        if any(run_processes(embed_process, processes, spec["path"], part)):
+            raise HomingError(error_file(spec).read_text())
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embed, "launch", launch)
-        patch.setattr(embed, "PART", part)
+        if part:
+            patch.setattr(embed, "launch", launch)
+            patch.setattr(embed, "PART", part)
         embed.embed_photos(rule)
     return read_embeddings(folder / "vectors.npy", folder / "photo_ids.parquet")[1]
 
 
-def embed_process(spec: Path, part: int) -> None:
-    import sys
-
-    embed.PART, sys.argv = part, ["", str(spec)]
+def embed_process(spec: str, part: int) -> None:
+    embed.PART, sys.argv = part, ["", spec]
     embed.main()
 
 
@@ -183,7 +184,7 @@ def test_embeddings_are_the_same_bytes_for_any_processes_and_after_a_kill(inputs
     shutil.copytree(given["shards"], broken)
     last = sorted(broken.iterdir())[-1]
     last.write_bytes(b"\0" * last.stat().st_size)  # as a job that dies at its last photos
-    with pytest.raises(HomingError):
+    with pytest.raises(HomingError, match="photo 'p0.*import the photos again"):
         run_embedding(given | {"shards": str(broken)}, tmp_path / "three", part=20)
     (folder,) = (tmp_path / "results/checkpoints/embed").iterdir()
     assert [path.name for path in folder.glob("part-*.npy")] == ["part-000000.npy"]

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import sys
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import torch
 
 from homing import tables
 from homing.errors import HomingError
-from homing.files import atomic_path, read_json, sha256, write_json
+from homing.files import atomic_path, read_json, sha256
 from homing.jobs import start_log
 from homing.model.towers import load_tower
 from homing.photos.shards import ShardReader
@@ -48,12 +49,19 @@ def embed_photos(rule: Any) -> None:
     parts = [part_path(folder, part) for part in range(-(-len(names) // PART))]
     missing = [number for number, path in enumerate(parts) if not path.is_file()]
     sizes = allocated(rule.resources, rule.threads, None)
-    spec = {"inputs": inputs, "folder": str(folder), "missing": missing, "threads": sizes.cores_per_process}
-    how = {"pooling": config["model"]["pooling"], "precision": config["embed"]["mixed_precision"]}
-    write_json(folder / "spec.json", spec | how)
     if missing:
         log.info("%d of %d parts are to be made", len(missing), len(parts))
-        launch("homing.training.embed", folder / "spec.json", sizes)
+        spec = {
+            "path": str(folder / "spec.json"),
+            "launch": uuid.uuid4().hex,
+            "inputs": inputs,
+            "folder": str(folder),
+            "missing": missing,
+            "pooling": config["model"]["pooling"],
+            "precision": config["embed"]["mixed_precision"],
+            "threads": sizes.cores_per_process,
+        }
+        launch("homing.training.embed", spec, sizes)
     assemble(parts, len(names), rule.output.vectors)
     with atomic_path(rule.output.photo_ids) as partial:
         pd.DataFrame({"photo_id": names}).to_parquet(partial, index=False)
@@ -113,8 +121,7 @@ def embed_parts(spec: Mapping[str, Any], process: int, processes: int, device: t
 def main() -> None:
     """One process of the job."""
     die_with_parent()
-    path = Path(sys.argv[1])
-    spec = read_json(path)
+    spec = read_json(sys.argv[1])
     start_log(line="%(message)s")
     torch.set_num_threads(spec["threads"])
     process, processes, local = (
@@ -125,7 +132,7 @@ def main() -> None:
         embed_parts(spec, process, processes, device)
     except HomingError as error:
         log.error("error: %s", error)
-        tell_launcher(path, str(error))
+        tell_launcher(spec, str(error))
         sys.exit(1)
 
 
