@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_encoders import ALONE, FAMILIES, PAIRS, PATCHES, SIDE, build
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import AutoModel, PreTrainedTokenizerFast
+from tiny_encoders import ALONE, FAMILIES, PAIRS, PATCHES, SIDE, build, save
+from transformers import AutoModel
 from transformers.models.siglip2.image_processing_pil_siglip2 import convert_image_to_patches
 
 from homing.errors import HomingError
@@ -26,20 +25,7 @@ SCRATCH = {
 @pytest.fixture(scope="module")
 def encoders(tmp_path_factory):
     """Folders of one encoder per family, as the hub has them."""
-    names = ["<start>", "<end>", "a", "photo", "of", "norway", "<unk>", "<pad>"]
-    words = {word: number for number, word in enumerate(names)}
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer(models.WordLevel(words, unk_token="<unk>")), bos_token="<start>", eos_token="<end>",
-        pad_token="<end>", unk_token="<unk>",
-    )  # fmt: skip
-    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    folders = {}
-    for family in FAMILIES:
-        folders[family] = tmp_path_factory.mktemp(family)
-        build(family).save_pretrained(folders[family])
-        if family in PAIRS:
-            tokenizer.save_pretrained(folders[family])
-    return folders
+    return {family: save(family, tmp_path_factory.mktemp(family)) for family in FAMILIES}
 
 
 @pytest.fixture(scope="module")

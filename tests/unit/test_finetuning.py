@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from small_world import FINETUNE, MODEL, make_spec, run_processes, train, write_world
-from tiny_encoders import ALONE, build
+from small_world import CAPTIONS, FINETUNE, MODEL, PRETRAIN, make_spec, run_processes, train, write_world
+from tiny_encoders import ALONE, build, save
 
 from homing import tables
 from homing.embeddings import read_embeddings
 from homing.errors import HomingError
 from homing.files import write_json
-from homing.model.clip import hand_over
+from homing.model.clip import hand_over, load_clip
 from homing.model.geolocator import load_geolocator
 from homing.model.images import normalise, pixels
 from homing.model.towers import load_tower
@@ -203,6 +203,20 @@ def test_parts_of_another_encoder_are_not_taken(inputs, tmp_path):
         given = {name: inputs[name] for name in ("photos", "index", "shards")} | {"model": str(tmp_path / "encoder")}
         folders.append(embed.parts_folder(given, {"config": MODEL}))
     assert folders[0] == folders[2] != folders[1]
+
+
+@pytest.mark.parametrize(("encoder", "loss"), [("clip", "infonce"), ("siglip", "sigmoid"), ("siglip2", "infonce")])
+def test_every_encoder_that_reads_is_pretrained(inputs, tmp_path, encoder, loss):
+    """With patches left out; SigLIP's learned bias is trained by its own loss alone."""
+    model = MODEL | {"pretrained": str(save(encoder, tmp_path / "hub"))}
+    pretrain = PRETRAIN | {"loss": loss, "patch_dropout": 0.25, "epochs": 2}
+    chosen = {"seed": 5, "model": model, "captions": CAPTIONS, "pretrain": pretrain}
+    trained = train(inputs, tmp_path / "run", "pretrain", settings=chosen)
+    assert trained.status == 0, (tmp_path / "run/log.txt").read_text()
+    before, after = load_clip(tmp_path / "hub").clip, load_clip(tmp_path / "run/model").clip
+    changed = {name for name, value in after.named_parameters() if not torch.equal(value, before.get_parameter(name))}
+    assert {name.split(".")[0] for name in changed} >= {"vision_model", "text_model", "logit_scale"}
+    assert ("logit_bias" in changed) == (loss == "sigmoid")
 
 
 @pytest.mark.parametrize("encoder", ["clip", *ALONE])

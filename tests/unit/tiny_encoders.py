@@ -1,7 +1,11 @@
 """A tiny encoder of each family with random weights."""
 
+from pathlib import Path
+
 import torch
 import transformers
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 SMALL = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2}
 TEXT = SMALL | {
@@ -32,3 +36,15 @@ def build(family: str) -> transformers.PreTrainedModel:
     for value in model.parameters():
         torch.nn.init.normal_(value, 0.1, 0.2)
     return model
+
+
+def save(family: str, folder: Path) -> Path:
+    """Write the model, and a tokenizer of a few words where it reads captions."""
+    build(family).save_pretrained(folder)
+    if family in PAIRS:
+        names = ["<start>", "<end>", "a", "photo", "of", "norway", "<unk>", "<pad>"]
+        words = Tokenizer(models.WordLevel({name: number for number, name in enumerate(names)}, unk_token="<unk>"))
+        words.pre_tokenizer = pre_tokenizers.Whitespace()
+        special = {"bos_token": "<start>", "eos_token": "<end>", "pad_token": "<end>", "unk_token": "<unk>"}
+        PreTrainedTokenizerFast(tokenizer_object=words, **special).save_pretrained(folder)
+    return folder
