@@ -47,6 +47,8 @@ class Pretraining:
         self.parts, self.settings, self.device = parts, settings["pretrain"], device
         self.captions, self.seed = settings["captions"], spec["seed"]
         self.module = TwoTowers(parts, sigmoid=self.settings["loss"] == "sigmoid")
+        # A checkpoint that has learned a higher one (SigLIP's) keeps its own as the limit.
+        self.highest_scale = max(MAX_SCALE, float(parts.clip.logit_scale.detach()))
         self.photos, self.weights = len(train), {"contrastive": 1.0}
         make = {"side": parts.preprocessing.side, "seed": spec["seed"], "threads": spec["threads"]}
         self.train = Candidates(train, Images(reader, train["photo_id"], augment=True, **make), device)
@@ -128,9 +130,9 @@ class Pretraining:
         return parts[0] | rows
 
     def after_step(self) -> None:
-        """The temperature stays in CLIP's range."""
+        """The temperature stays in range: CLIP's, or up to that of the checkpoint."""
         with torch.no_grad():
-            self.parts.clip.logit_scale.clamp_(0, MAX_SCALE)
+            self.parts.clip.logit_scale.clamp_(0, self.highest_scale)
 
 
 class Candidates:
