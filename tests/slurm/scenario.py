@@ -21,16 +21,16 @@ RUN = "results/runs/demo"
 CHECKPOINTS = Path("results/checkpoints")
 PROFILE = ["--profile", "profiles/slurm", "--configfile", "tests/workflow/tiny.yaml", "tests/slurm/two_nodes.yaml"]
 # The test cluster answers at once: ask it sooner than a real one.
-SOONER = ["--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "5"]
+SOONER = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5"]
 
 
 def main(checkout: Path, output: Path, trainings: Path) -> None:
     os.chdir(checkout)
-    download_on_the_login_node()
+    import_on_the_login_node()
     with ThreadPoolExecutor() as beside:
         limited = beside.submit(faults.meet_a_time_limit, trainings / "limited")
         requeued = beside.submit(faults.meet_a_requeue_and_a_killed_launcher, trainings / "requeued")
-        seen = {"first": snakemake("--until", "evaluate_predictions")}
+        seen = {"first": snakemake("--until", "build_refine_index", "predict_photos", "guess_baselines")}
         seen["jobs"] = finished_jobs()
         shutil.copytree(RUN, "first_run")
         seen |= {"limited": limited.result(), "requeued": requeued.result()}
@@ -38,10 +38,10 @@ def main(checkout: Path, output: Path, trainings: Path) -> None:
     output.write_text(json.dumps(seen))
 
 
-def download_on_the_login_node() -> None:
-    """As where the nodes have no internet."""
-    command = [sys.executable, "-m", "snakemake", "--profile", "profiles/local", "retrieve", "--configfile", PROFILE[3]]
-    subprocess.run(command, check=True, capture_output=True)
+def import_on_the_login_node() -> None:
+    """Downloads, as where the nodes have no internet, and the photos in them."""
+    command = [sys.executable, "-m", "snakemake", "--profile", "profiles/local", "--configfile", PROFILE[3], "--"]
+    subprocess.run([*command, "retrieve", "results/photos/toy/photos.parquet"], check=True, capture_output=True)
 
 
 def snakemake(*arguments: str) -> int:

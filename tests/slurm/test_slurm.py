@@ -70,7 +70,7 @@ def losses(history: Path) -> np.ndarray:
 def test_rules_land_on_their_partition(seen):
     partitions = {(rule_of(job) in TRAINING, job["Partition"]) for job in seen["jobs"]}
     assert partitions == {(True, "gpu"), (False, "cpu")}
-    assert len(seen["jobs"]) > 14
+    assert len(seen["jobs"]) >= 10
 
 
 def test_training_asks_for_gpus(seen):

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -55,15 +56,15 @@ def make_accelerator(spec: Spec, mixed_precision: str) -> Accelerator:
     for name in trackers:
         if name not in available:
             raise HomingError(f"trackers: {name!r} cannot be used, its package is not installed (pip install {name})")
+    # A process must be able to go forward without the others (`Gradients.fit`), and our buffers are constants.
+    alone = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
+    warnings.filterwarnings("ignore", ".*broadcast_buffers", FutureWarning)  # accelerate has no newer name for it yet
     return Accelerator(
         cpu=not torch.cuda.is_available(),
         mixed_precision=mixed_precision,
         log_with=trackers,
         project_dir=spec["reports"],
-        kwargs_handlers=[
-            InitProcessGroupKwargs(timeout=PATIENCE),
-            DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True),
-        ],
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE), alone],
     )
 
 
