@@ -17,14 +17,18 @@ from timing import median_seconds, sample_folder, scale_of, show
 from timing.planet import build_areas, read_places, write_photos
 from timing.processes import watched
 
+from homing.geocells.assign import assign
 from homing.geocells.partition import make_geocells
 from homing.geocells.quality import area_lost_share
 from homing.labels.grid import Grid
 from homing.optics import optics_clusters
 
 WORKERS = 2
-PIGEON = {"min_photos": 30, "max_photos": 60, "optics": [[8, 0.05], [10, 0.025], [15, 0.015]]}
-PIGEOTTO = {"min_photos": 1000, "max_photos": 2000, "optics": [[300, 0.05], [400, 0.005], [1000, 0.0001]]}
+SEMANTIC = {"method": "semantic", "max_radius_km": None}
+PIGEON = SEMANTIC | {"min_photos": 30, "max_photos": 60, "optics": [[8, 0.05], [10, 0.025], [15, 0.015]]}
+PIGEOTTO = SEMANTIC | {
+    "min_photos": 1000, "max_photos": 2000, "optics": [[300, 0.05], [400, 0.005], [1000, 0.0001]],
+}  # fmt: skip
 
 
 def main() -> None:
@@ -36,12 +40,13 @@ def main() -> None:
         areas = build_areas(places, 50_000 if full else 2_000, 500)
         areas.to_parquet(folder / "areas.parquet")
         figures = {"photos": count, "areas": len(areas)} | of_squares() | of_optics(20_000 if full else 2_000)
-        sizes = (count // 47, count * 10 // 47, count) if full else (count // 10, count)
+        sizes = (100_000, 1_000_000, count) if full else (count // 10, count)
         seconds = {}
         for size in sizes:
             write_points(folder / "points.parquet", areas, size, places)
             seconds[size], peak = watched(partition, folder)
         made = json.loads((folder / "made.json").read_text())
+        made["area_lost_share"] = area_lost_share(areas, gpd.read_parquet(folder / "cells.parquet"))
         figures |= {f"seconds_for_{size}_photos": value for size, value in seconds.items()}
         figures |= {"full_seconds": seconds[count], "full_peak_gb": peak} | made
         figures["growth_exponent"] = math.log(seconds[count] / seconds[sizes[-2]]) / math.log(count / sizes[-2])
@@ -57,15 +62,13 @@ def write_points(path: Path, areas: gpd.GeoDataFrame, count: int, places: np.nda
 
 
 def partition(folder: Path) -> None:
-    """What the rule does, reading included, with limits that leave some two thousand cells at any size."""
+    """What the rule does with the limits of PIGEOTTO: reads, makes cells, finds the cell of every photo."""
     areas, points = gpd.read_parquet(folder / "areas.parquet"), pd.read_parquet(folder / "points.parquet")
-    scale = len(points) / 4_700_000
-    settings = {name: max(20, int(PIGEOTTO[name] * scale)) for name in ("min_photos", "max_photos")}
-    settings["max_photos"] = 2 * settings["min_photos"]
-    settings["optics"] = [[max(5, int(samples * scale)), xi] for samples, xi in PIGEOTTO["optics"]]
-    cells, _, exceptions = make_geocells(areas, points, settings, WORKERS)
-    found = {"cells": len(cells), "exceptions": len(exceptions), "area_lost_share": area_lost_share(areas, cells)}
+    made = make_geocells(areas, points, PIGEOTTO, WORKERS)
+    elsewhere = (assign(made.cells, made.shaping, made.shaping, True) != made.shaping["cell_id"]).sum()
+    found = {"cells": len(made.cells), "photos_elsewhere": int(elsewhere), "exceptions": len(made.exceptions)}
     (folder / "made.json").write_text(json.dumps(found))
+    made.cells.to_parquet(folder / "cells.parquet")
 
 
 def of_squares() -> dict[str, float]:

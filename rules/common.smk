@@ -180,6 +180,19 @@ def cell_dataset(wildcards):
     return of_run(wildcards)["geocells"]["dataset"] or run_dataset(wildcards)
 
 
+def cell_inputs(wildcards):
+    """The photos that shape the cells of a run, and the run's own."""
+    shaping, own = cell_dataset(wildcards), run_dataset(wildcards)
+    return {
+        "areas": areas_file(),
+        "photos": f"results/photos/{shaping}/photos.parquet",
+        "labels": f"results/labels/{shaping}/labels.parquet",
+        "run_photos": f"results/photos/{own}/photos.parquet",
+        "run_labels": f"results/labels/{own}/labels.parquet",
+        "splits": f"results/runs/{wildcards.run}/splits.parquet",
+    }
+
+
 def embedding_inputs(wildcards):
     return photo_files(wildcards.dataset) | {"model": f"results/runs/{wildcards.run}/{wildcards.trunk}"}
 

@@ -3,14 +3,10 @@
 
 rule make_geocells:
     input:
-        areas=areas_file(),
-        photos=lambda wildcards: f"results/photos/{cell_dataset(wildcards)}/photos.parquet",
-        labels=lambda wildcards: f"results/labels/{cell_dataset(wildcards)}/labels.parquet",
-        run_photos=lambda wildcards: f"results/photos/{run_dataset(wildcards)}/photos.parquet",
-        run_labels=lambda wildcards: f"results/labels/{run_dataset(wildcards)}/labels.parquet",
-        splits="results/runs/{run}/splits.parquet",
+        unpack(cell_inputs),
     output:
         geocells="results/runs/{run}/geocells/geocells.parquet",
+        hierarchy="results/runs/{run}/geocells/hierarchy.parquet",
         assignments="results/runs/{run}/geocells/assignments.parquet",
         quality="results/runs/{run}/geocells/quality.json",
     log:
@@ -31,6 +27,30 @@ rule make_geocells:
         "../workflow/scripts/make_geocells.py"
 
 
+rule compare_geocells:
+    input:
+        unpack(cell_inputs),
+        quality="results/runs/{run}/geocells/quality.json",
+    output:
+        comparison="results/runs/{run}/geocells/comparison.json",
+    log:
+        "results/logs/{run}/compare_geocells.log",
+    benchmark:
+        "results/benchmarks/{run}/compare_geocells.tsv"
+    conda:
+        "../envs/geo.yaml"
+    threads: 2
+    resources:
+        mem_mb=size_mb(4000, 10),
+        runtime=240,
+    params:
+        settings=settings("compare_geocells", "geocells", "compare_geocells"),
+    message:
+        "Put the geocells of run {wildcards.run} beside other partitions"
+    script:
+        "../workflow/scripts/compare_geocells.py"
+
+
 rule geocells:
     input:
-        expand("results/runs/{run}/geocells/geocells.parquet", run=RUNS),
+        expand("results/runs/{run}/geocells/{file}", run=RUNS, file=["geocells.parquet", "report.html"]),

@@ -57,6 +57,34 @@ rule report_labels:
         "../workflow/scripts/report_labels.py"
 
 
+rule report_geocells:
+    input:
+        photos=lambda wildcards: photo_files(run_dataset(wildcards))["photos"],
+        geocells="results/runs/{run}/geocells/geocells.parquet",
+        assignments="results/runs/{run}/geocells/assignments.parquet",
+        quality="results/runs/{run}/geocells/quality.json",
+        comparison="results/runs/{run}/geocells/comparison.json",
+    output:
+        report="results/runs/{run}/geocells/report.html",
+        geopackage="results/runs/{run}/geocells/geocells.gpkg",
+    log:
+        "results/logs/{run}/report_geocells.log",
+    benchmark:
+        "results/benchmarks/{run}/report_geocells.tsv"
+    conda:
+        "../envs/geo.yaml"
+    threads: 1
+    resources:
+        mem_mb=size_mb(2000, 8),
+        runtime=30,
+    params:
+        settings=settings("report_geocells", "run_dataset"),
+    message:
+        "Write the page of the geocells of run {wildcards.run}"
+    script:
+        "../workflow/scripts/report_geocells.py"
+
+
 rule make_report:
     input:
         unpack(lambda wildcards: photo_files(run_dataset(wildcards))),
@@ -69,7 +97,9 @@ rule make_report:
             "results/runs/{{run}}/metrics/{photo_set}.json", photo_set=photo_sets(wildcards.run)
         ),
         geocells="results/runs/{run}/geocells/geocells.parquet",
+        assignments="results/runs/{run}/geocells/assignments.parquet",
         quality="results/runs/{run}/geocells/quality.json",
+        comparison="results/runs/{run}/geocells/comparison.json",
         captions="results/runs/{run}/captions_preview.txt",
         pretrain_history="results/runs/{run}/pretrain_history.jsonl",
         finetune_history="results/runs/{run}/finetune_history.jsonl",
@@ -98,4 +128,5 @@ rule make_report:
 rule report:
     input:
         expand("results/runs/{run}/report.html", run=RUNS),
+        expand("results/runs/{run}/geocells/report.html", run=RUNS),
         expand("results/labels/{dataset}/report.html", dataset=configuration.used_datasets(CONFIG)),

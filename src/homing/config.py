@@ -27,6 +27,7 @@ RUN_KEYS = (
     "splits",
     "decontaminate",
     "geocells",
+    "compare_geocells",
     "captions",
     "model",
     "pretrain",

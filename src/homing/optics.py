@@ -1,19 +1,25 @@
-"""OPTICS density clusters (Ankerst et al. 1999), the same as scikit-learn's, in compiled loops."""
+"""OPTICS density clusters (Ankerst et al. 1999), the same as scikit-learn's, in compiled loops.
+
+Every point may be the neighbour of every other one, so the work is quadratic; but most of it is seen to change nothing
+for a whole block of points at once, from the box that they lie in.
+"""
 
 import numba
 import numpy as np
 from scipy.spatial import cKDTree
 from sklearn.cluster import cluster_optics_xi
 
+BLOCK = 32  # points
+SLACK = 1e-9  # of rounding
 DECIMALS = 1e15  # scikit-learn rounds distances to as many digits as a float64 has
 
 
-def optics_clusters(plane: np.ndarray, min_samples: int, xi: float) -> np.ndarray:
+def optics_clusters(points: np.ndarray, min_samples: int, xi: float) -> np.ndarray:
     """Cluster labels (n,) of points (n, d), -1 for noise, by the xi method; needs at least `min_samples` points.
 
     The sweep is compiled, scikit-learn asks for one neighbourhood after the other; the extraction is its own.
     """
-    ordering, reachability, predecessor = optics_order(plane, min_samples)
+    ordering, reachability, predecessor = optics_order(points, min_samples)
     with np.errstate(divide="ignore", invalid="ignore"):  # points at one place are 0 apart
         labels, _ = cluster_optics_xi(
             reachability=reachability, predecessor=predecessor, ordering=ordering, min_samples=min_samples, xi=xi
@@ -21,58 +27,145 @@ def optics_clusters(plane: np.ndarray, min_samples: int, xi: float) -> np.ndarra
     return labels
 
 
-def optics_order(plane: np.ndarray, min_samples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def optics_order(points: np.ndarray, min_samples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Ordering, reachability and predecessor of each point, as sklearn.cluster.OPTICS gives them (Euclidean)."""
-    plane = np.ascontiguousarray(plane, dtype=np.float64)
-    core = cKDTree(plane).query(plane, k=[min_samples])[0][:, 0]
-    return _sweep(np.ascontiguousarray(plane.T), np.rint(core * DECIMALS) / DECIMALS)
+    points = np.ascontiguousarray(points, dtype=np.float64)
+    near = cKDTree(points, leafsize=BLOCK).indices  # points in an order in which neighbours follow each other
+    sorted_points = points[near]
+    low, high = _boxes(sorted_points)
+    core = _core_distances(sorted_points, low, high, min_samples)
+    place_order, reached, parent = _sweep(sorted_points, low, high, np.rint(core * DECIMALS) / DECIMALS, near)
+    reachability, predecessor = np.empty(len(points)), np.empty(len(points), dtype=np.int64)
+    reachability[near] = reached
+    predecessor[near] = np.where(parent < 0, -1, near[parent])
+    return near[place_order], reachability, predecessor
 
 
 @numba.njit(cache=True, nogil=True)
-def _sweep(columns, core):
-    """Points in the order in which they are reached: always the one reached nearest, of equals the first.
+def _boxes(points):
+    """Lowest and highest coordinates of each block."""
+    blocks = (len(points) + BLOCK - 1) // BLOCK
+    low, high = np.full((blocks, points.shape[1]), np.inf), np.full((blocks, points.shape[1]), -np.inf)
+    for place in range(len(points)):
+        for dimension in range(points.shape[1]):
+            value = points[place, dimension]
+            low[place // BLOCK, dimension] = min(low[place // BLOCK, dimension], value)
+            high[place // BLOCK, dimension] = max(high[place // BLOCK, dimension], value)
+    return low, high
 
-    Those that wait are kept in rows without gaps, closed up each time half of them have gone.
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _nearest_and_farthest(point, low, high):
+    """Squares of the distances from a point to a box."""
+    nearest, farthest = 0.0, 0.0
+    for dimension in range(len(point)):
+        below, above = low[dimension] - point[dimension], point[dimension] - high[dimension]
+        gap = max(below, above, 0.0)
+        nearest += gap * gap
+        reach = max(-below, -above)
+        farthest += reach * reach
+    return nearest, farthest
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _square(one, other):
+    total = 0.0
+    for dimension in range(len(one)):
+        away = other[dimension] - one[dimension]
+        total += away * away
+    return total
+
+
+@numba.njit(cache=True, nogil=True)
+def _core_distances(points, low, high, rank):
+    """Distance of each point to the `rank`-th nearest, itself included.
+
+    It differs from that of another point by no more than the two are apart: all that is surely nearer is counted, and
+    only what lies in the ring between is put in order.
     """
-    dimensions, count = columns.shape
+    count = len(points)
+    core, ring = np.empty(count), np.empty(count)
+    for place in range(count):
+        point = points[place]
+        inner, outer = 0.0, np.inf
+        for before in range(max(0, place - 2 * BLOCK), place):
+            apart = np.sqrt(_square(point, points[before]))
+            inner, outer = max(inner, core[before] - apart), min(outer, core[before] + apart)
+        inner, outer = inner**2 * (1 - SLACK), outer**2 * (1 + SLACK)
+        nearer, size = 0, 0
+        for block in range(len(low)):
+            begin, end = block * BLOCK, min((block + 1) * BLOCK, count)
+            nearest, farthest = _nearest_and_farthest(point, low[block], high[block])
+            if nearest > outer * (1 + SLACK):
+                continue
+            if farthest < inner * (1 - SLACK):
+                nearer += end - begin
+                continue
+            for other in range(begin, end):
+                square = _square(point, points[other])
+                if square < inner:
+                    nearer += 1
+                elif square <= outer:
+                    ring[size] = square
+                    size += 1
+        core[place] = np.sqrt(np.partition(ring[:size], rank - 1 - nearer)[rank - 1 - nearer])
+    return core
+
+
+@numba.njit(cache=True, nogil=True)
+def _sweep(points, low, high, core, number):
+    """Places in the order in which they are reached: always the one reached nearest, of equals the lowest number.
+
+    A block is passed over when the newest place cannot bring any of its own nearer than they are.
+    """
+    count, blocks = len(points), len(low)
     ordering = np.empty(count, dtype=np.int64)
     reachability, predecessor = np.full(count, np.inf), np.full(count, -1, dtype=np.int64)
-    waiting = np.arange(count)
-    places, reached, parent = columns.copy(), np.full(count, np.inf), np.full(count, -1, dtype=np.int64)
-    gone = np.zeros(count, dtype=np.bool_)
-    distance = np.empty(count)
-    size = left = count
-    best = 0
+    waiting = np.ones(count, dtype=np.bool_)
+    farthest = np.full(blocks, np.inf)  # that a place of the block which waits is reached from
+    first = np.empty(blocks, dtype=np.int64)  # the place of the block to be reached next, -1 without
+    for block in range(blocks):
+        farthest[block], first[block] = _look(block, reachability, waiting, number)
     for position in range(count):
-        point = waiting[best]
-        ordering[position], reachability[point], predecessor[point] = point, reached[best], parent[best]
-        gone[best] = True
-        reached[best] = np.inf
-        left -= 1
-        if left * 2 < size and size > 64:
-            kept = 0
-            for place in range(size):
-                if not gone[place]:
-                    waiting[kept], reached[kept], parent[kept] = waiting[place], reached[place], parent[place]
-                    for dimension in range(dimensions):
-                        places[dimension, kept] = places[dimension, place]
-                    gone[kept] = False
-                    kept += 1
-            size = kept
-        distance[:size] = 0.0
-        for dimension in range(dimensions):
-            here = columns[dimension, point]
-            for place in range(size):
-                away = places[dimension, place] - here
-                distance[place] += away * away
-        least, nearest = core[point], np.inf
         best = -1
-        for place in range(size):
-            away = max(np.sqrt(distance[place]), least)
-            away = np.rint(away * DECIMALS) / DECIMALS
-            if not gone[place]:
-                if away < reached[place]:
-                    reached[place], parent[place] = away, point
-                if best < 0 or reached[place] < nearest:
-                    nearest, best = reached[place], place
+        for block in range(blocks):
+            place = first[block]
+            if place >= 0 and (best < 0 or _before(place, best, reachability, number)):
+                best = place
+        ordering[position] = best
+        waiting[best] = False
+        own, point, least = best // BLOCK, points[best], core[best]
+        for block in range(blocks):
+            changed = block == own
+            if first[block] >= 0 and least < farthest[block]:
+                nearest, _ = _nearest_and_farthest(point, low[block], high[block])
+                if nearest * (1 - SLACK) < farthest[block] * farthest[block]:
+                    for place in range(block * BLOCK, min((block + 1) * BLOCK, count)):
+                        if waiting[place]:
+                            away = max(np.sqrt(_square(point, points[place])), least)
+                            away = np.rint(away * DECIMALS) / DECIMALS
+                            if away < reachability[place]:
+                                reachability[place], predecessor[place] = away, best
+                                changed = True
+            if changed:
+                farthest[block], first[block] = _look(block, reachability, waiting, number)
     return ordering, reachability, predecessor
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _before(place, other, reachability, number):
+    if reachability[place] == reachability[other]:
+        return number[place] < number[other]
+    return reachability[place] < reachability[other]
+
+
+@numba.njit(cache=True, nogil=True)
+def _look(block, reachability, waiting, number):
+    """How far the last of a block's waiting places is reached from, and which is next, -1 when none waits."""
+    farthest, first = -np.inf, -1
+    for place in range(block * BLOCK, min((block + 1) * BLOCK, len(waiting))):
+        if waiting[place]:
+            farthest = max(farthest, reachability[place])
+            if first < 0 or _before(place, first, reachability, number):
+                first = place
+    return farthest, first

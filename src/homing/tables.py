@@ -63,6 +63,10 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     "splits": _schema({"photo_id": _text, "split": _text}),
     "assignments": _schema({"photo_id": _text, "cell_id": _whole}),
+    "hierarchy": _schema(
+        {"level": pa.int8(), "name": _text, "node": _whole, "latitude": _real, "longitude": _real, "photos": _long},
+        {"parent": _whole},
+    ),
     "captions": _schema(
         {"photo_id": _text},
         {"location": _text, "climate": _text, "driving_side": _text, "month": _text, "season": _text, "heading": _text},
@@ -83,6 +87,7 @@ PIECE = 500_000  # rows that are made and written at once, where tables are larg
 
 _RANGES = {"latitude": (-90.0, 90.0), "longitude": (-180.0, 180.0), "climate": (1, 30), "month": (1, 12)}
 _UNIQUE = {"photos": ["photo_id"], "labels": ["photo_id"], "splits": ["photo_id"], "assignments": ["photo_id"],
+           "hierarchy": ["level", "node"],
            "captions": ["photo_id"], "predictions": ["photo_id", "rank"], "index": ["photo_id", "view"],
            "candidates": ["photo_id", "view"], "stored": ["photo_id", "view"], "ledger": ["photo_id"]}  # fmt: skip
 

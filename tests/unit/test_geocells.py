@@ -11,7 +11,6 @@ from homing.errors import HomingError
 from homing.geocells import partition
 from homing.geocells.assign import assign
 from homing.geocells.borders import LEAST_KM, shared_borders
-from homing.geocells.clusters import divide, straight_cut
 from homing.geocells.land import area_km2
 from homing.geocells.merge import merge_small
 from homing.geocells.partition import make_geocells
@@ -20,7 +19,10 @@ from homing.geocells.quality import measure
 from homing.optics import optics_clusters, optics_order
 from homing.sphere import pixel_area_km2
 
-SETTINGS = {"min_photos": 20, "max_photos": 60, "optics": [[8, 0.05], [10, 0.025]]}
+SETTINGS = {
+    "method": "semantic", "min_photos": 20, "max_photos": 60, "max_radius_km": None, "optics": [[8, 0.05], [10, 0.025]],
+    "levels": [4], "admin_level": "region", "s2_level": 13, "quadtree_depth": 10, "h3_resolution": None,
+}  # fmt: skip
 
 
 def grid_country(code: str, west: float, south: float, columns: int = 6, rows: int = 5, region_columns: int = 3):
@@ -98,7 +100,7 @@ def test_sizes_are_within_the_limits_or_named_as_exceptions(made):
     assert set(odd["cell_id"]) == {entry["cell_id"] for entry in exceptions}
     reasons = {entry["country"]: entry["reason"] for entry in exceptions}
     assert "fewer photos" in reasons["CCC"]
-    assert "one coordinate" in reasons["BBB"] and (odd["photos"] > 60).sum() == 1
+    assert "one place holds 130 photos" in reasons["BBB"] and (odd["photos"] > 60).sum() == 1
     assert set(reasons) == {"BBB", "CCC"}
 
 
@@ -204,28 +206,28 @@ def test_photos_elsewhere_get_the_cell_that_holds_them_or_the_nearest(world, mad
     points = gpd.GeoSeries(gpd.points_from_xy(photos["longitude"], photos["latitude"]), crs="EPSG:4326")
     joined = gpd.sjoin(gpd.GeoDataFrame(photos, geometry=points), areas[["area_id", "country", "geometry"]])
     joined = joined[~joined.index.duplicated()].sort_index()
-    cell_ids = assign(cells, shaping, joined)
+    cell_ids = assign(cells, shaping, joined, within_countries=True)
     away = shapely.distance(cells.set_index("cell_id").geometry.loc[cell_ids].to_numpy(), joined.geometry.to_numpy())
     assert away.max() < 1e-9
     ocean = pd.DataFrame({"latitude": [39.0], "longitude": [0.5], "area_id": [None], "country": [None]})
-    assert cells.loc[assign(cells, shaping, ocean)[0], "country"] == "AAA"
+    assert cells.loc[assign(cells, shaping, ocean, within_countries=True)[0], "country"] == "AAA"
 
 
 def test_the_quality_file_says_what_is_true(world, made):
     areas, points = world
     cells, shaping, exceptions = made
     photos = shaping.assign(split="train")
-    quality = measure(areas, cells, exceptions, photos, SETTINGS)
+    quality = measure(areas, cells, exceptions, photos, shaping, SETTINGS)
     assert quality["area_lost_share"] < 1e-9
     assert quality["countries_without_photos"] == ["DDD"]
-    assert quality["oracle"]["train"]["photos"] == len(points)
-    assert quality["photos_per_cell"]["max"] == cells["photos"].max()
+    assert quality["oracle.train.photos"] == len(points)
+    assert quality["photos_per_cell.max"] == cells["photos"].max()
 
 
 def test_no_photo_in_any_area_is_an_error(world):
     areas, points = world
     with pytest.raises(HomingError, match="no training photo lies in any administrative area"):
-        make_geocells(areas, points.assign(area_id="nowhere"), SETTINGS)
+        make_geocells(areas, points.assign(country="nowhere"), SETTINGS)
 
 
 def test_held_out_photos_never_shape_the_cells():
@@ -264,21 +266,6 @@ def test_optics_is_scikit_learns_where_points_and_distances_are_equal(dimensions
     ordering, reachability, predecessor = optics_order(plane, 5)
     assert (ordering == oracle.ordering_).all() and (predecessor == oracle.predecessor_).all()
     np.testing.assert_array_equal(reachability, oracle.reachability_)
-
-
-def test_dividing_keeps_every_group_within_the_limits():
-    rng = np.random.default_rng(7)
-    plane, weights = rng.normal(0, 10, (300, 2)), rng.integers(1, 4, 300)
-    labels, indivisible = divide(plane, weights, 20, 60, SETTINGS["optics"])
-    sizes = np.bincount(labels, weights)
-    assert not indivisible and sizes.min() >= 20 and sizes.max() <= 60
-
-
-def test_a_straight_cut_is_as_equal_as_the_minimum_allows():
-    plane, weights = np.column_stack([np.arange(5.0), np.zeros(5)]), np.array([1, 1, 1, 1, 30])
-    parts = straight_cut(plane, weights, 3)
-    assert sorted(np.bincount(parts, weights).tolist()) == [4, 30]
-    assert straight_cut(plane, weights, 10) is None
 
 
 def test_areas_on_the_sphere():

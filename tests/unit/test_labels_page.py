@@ -3,13 +3,13 @@
 import base64
 import io
 import re
-from html.parser import HTMLParser
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
 import shapely
+from pages import Reader
 from PIL import Image
 
 from homing import tables
@@ -78,28 +78,10 @@ def test_what_looks_wrong_is_listed(files):
     assert found["more than 25 km from the nearest area"]["photos"][0]["place"] == "5.0000, 20.5000"
 
 
-class Reader(HTMLParser):
-    """Tags that are opened and closed in pairs, and what the page would load."""
-
-    def __init__(self):
-        super().__init__()
-        self.open, self.loaded = [], []
-
-    def handle_starttag(self, tag, attrs):
-        self.loaded += [value for name, value in attrs if name in ("src", "href", "xlink:href")]
-        if tag not in ("meta", "img", "br", "path", "use", "rect"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        if self.open and self.open[-1] == tag:
-            self.open.pop()
-
-
 def test_the_page_is_whole_escaped_and_loads_nothing(files):
     page = render_labels("toy", files)
-    reader = Reader()
-    reader.feed(page)
-    assert not reader.open
+    reader = Reader(page)
+    assert not reader.open and all(reader.pictures)
     assert all(value.startswith(("data:", "#")) for value in reader.loaded)
     assert "<in>" not in page and "6</b>photos" in page and "1</b>countries" in page
     assert page.count("<figure>") == 2 + 3 + 3  # two maps; countries, climate, months; three of the numbers are there

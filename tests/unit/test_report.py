@@ -9,7 +9,7 @@ import pytest
 import shapely
 
 from homing.report.charts import error_curves, loss_curves, validation_curve
-from homing.report.maps import Map, outlines_of, x_of, y_of
+from homing.report.maps import WORLD, Map, Outline, Window, outlines_of
 from homing.report.package import outlines
 from homing.report.page import duration, environment, km
 
@@ -22,9 +22,26 @@ def test_a_map_puts_places_where_they_are():
     world = Map()
     world.point(0.0, 0.0, 3, "near", "Null Island <&>")
     circle = parsed(world.svg()).find("circle")
-    assert (float(circle.get("cx")), float(circle.get("cy"))) == (x_of(0), pytest.approx(y_of(0), abs=0.05))
+    assert (float(circle.get("cx")), float(circle.get("cy"))) == (WORLD.x(0), pytest.approx(WORLD.y(0), abs=0.05))
     assert circle.find("title").text == "Null Island <&>"
-    assert x_of(-180) == 0 and x_of(180) == 1000
+    assert WORLD.x(-180) == 0 and WORLD.x(180) == 1000
+
+
+def test_a_map_of_a_window_is_as_high_as_it_is_on_the_globe():
+    window = Window(10, 58, 18, 62, true_latitude=60, width=500)
+    assert window.height == pytest.approx(500, rel=1e-12)  # at 60 degrees a degree of longitude is half as long
+    assert (window.x(14), window.y(60)) == (250, pytest.approx(250))
+
+
+def test_steps_of_a_path_add_up_to_the_places():
+    rng = np.random.default_rng(4)
+    ring = np.column_stack([rng.uniform(-180, 180, 300), rng.uniform(-55, 80, 300)])
+    world = Map()
+    world.land([Outline((tuple(map(tuple, ring)),))])
+    start, steps = re.fullmatch(r"M(.*)l(.*)Z", parsed(world.svg()).find("path").get("d")).groups()
+    numbers = np.array([float(text) for text in re.findall(r"-?[0-9.]+", f"{start} {steps}")]).reshape(-1, 2)
+    places = [(WORLD.x(longitude), WORLD.y(latitude)) for longitude, latitude in ring]
+    np.testing.assert_allclose(numbers.cumsum(axis=0), places, atol=0.0501)
 
 
 def test_a_line_takes_the_short_way_over_the_antimeridian():

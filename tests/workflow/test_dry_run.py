@@ -10,7 +10,7 @@ pytestmark = pytest.mark.workflow
 PRESETS = sorted(
     path.name for path in (ROOT / "config").glob("*.yaml") if path.stem not in ("config", "schema", "open")
 )
-STAGES = {"label_photos", "make_geocells", "pretrain_clip", "finetune_geolocator", "make_report"}
+STAGES = {"label_photos", "make_geocells", "report_geocells", "pretrain_clip", "finetune_geolocator", "make_report"}
 RETRIEVED = {
     "pigeotto.yaml": {"gadm_levels/4.1": (1, "~1.4"), "mp16pro/": (20, "~371.5"), "clip_l14_336/": (8, "1.7")},
     "osv5m.yaml": {"osv5m/": (105, "~250.2"), "koppen/2023_V3": (1, "0.131"), "worldpop/2020_1km": (1, "0.870")},

@@ -20,7 +20,7 @@ SCORES = {"evaluate_predictions", "summarise_run", "make_report", "package_model
 REFINED = {"build_refine_index", "refine_predictions"} | SCORES
 FINETUNED = {"finetune_geolocator", "embed_photos", "predict_photos"} | REFINED
 PRETRAINED = {"pretrain_clip"} | FINETUNED
-CELLS = {"make_geocells"} | FINETUNED
+CELLS = {"make_geocells", "compare_geocells", "report_geocells"} | FINETUNED
 LABELLED = {"label_photos", "report_labels", "write_captions"} | PRETRAINED | CELLS
 JOINED = {"import_photos", "assign_splits", "guess_baselines"} | LABELLED
 STORED = {"store_photos"} | JOINED
@@ -110,6 +110,7 @@ CHANGES = {
         {"assign_splits", "guess_baselines"} | PRETRAINED | CELLS,
     ),
     "geocells.max_photos": (config_override("geocells: {max_photos: 50}"), CELLS),
+    "compare_geocells": (config_override("compare_geocells: [s2]"), {"compare_geocells", "report_geocells"} | REPORTED),
     "captions.climate": (config_override("captions: {climate: 0.5}"), {"write_captions"} | PRETRAINED),
     "pretrain.learning_rate": (config_override("pretrain: {learning_rate: 0.002}"), PRETRAINED),
     "finetune.tau_km": (config_override("finetune: {tau_km: 75}"), FINETUNED),
@@ -124,7 +125,7 @@ CHANGES = {
     ),
     "a template of the report": (
         edited("src/homing/report/templates/style.css.j2", "16px", "17px"),
-        REPORTED | {"report_labels", "package_model"},
+        REPORTED | {"report_labels", "report_geocells", "package_model"},
     ),
     "a comment in a script": (edited("workflow/scripts/make_geocells.py", "with job", "# why\nwith job"), set()),
     "a touched raw file": (touched(KOPPEN), set()),
@@ -148,11 +149,16 @@ def test_a_change_runs_what_depends_on_it_and_nothing_else(finished, tmp_path, n
         assert planned == expected
 
 
-def test_a_removed_output_that_is_asked_for_is_made_again_alone(finished, tmp_path):
+def test_a_removed_output_that_is_asked_for_is_made_again_with_its_page_alone(finished, tmp_path):
     folder = tmp_path / "checkout"
     subprocess.run(["cp", "-a", finished, folder], check=True)
     removed(GEOCELLS)(folder)
-    assert planned_rules(folder, "geocells", "--configfile", TINY) == {"make_geocells", "geocells"}
+    assert planned_rules(folder, "geocells", "--configfile", TINY) == {
+        "make_geocells",
+        "compare_geocells",
+        "report_geocells",
+        "geocells",
+    }
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,20 @@ import geopandas as gpd
 
 from homing import tables
 from homing.files import atomic_path, read_json
+from homing.geocells.quality import per_cell
 from homing.jobs import job
 from homing.photos.shards import ShardReader
 from homing.photos.splits import in_set
+from homing.report.geocells import Cells
 from homing.report.report import Inputs, render_report
 
 with job(snakemake):
     files = snakemake.input
     tested = in_set(tables.read(files.splits, "splits"), "test")
     photos = tables.read(files.photos, "photos", columns=["photo_id", "latitude", "longitude"])
+    assigned = photos.merge(tables.read(files.assignments, "assignments"), on="photo_id", validate="1:1")
     photos = photos[photos["photo_id"].isin(tested)].reset_index(drop=True)
+    cells = gpd.read_parquet(files.geocells)
     labels = tables.read(files.labels, "labels", columns=["photo_id", "region", "country_name"])
 
     def history(path: str) -> list[dict]:
@@ -29,12 +33,13 @@ with job(snakemake):
                 name: tables.read(files[name], "predictions")
                 for name in ("refined", "geocell", "thumbnail", "constant")
             },
-            cells=gpd.read_parquet(files.geocells),
+            cells=Cells(
+                cells, per_cell(cells, assigned), read_json(files.quality), read_json(files.comparison)["partitions"]
+            ),
             reader=ShardReader(files.shards, files.index),
             summary=read_json(files.summary),
             variants=[read_json(path) for path in files.variants],
             metrics={Path(path).stem: read_json(path) for path in files.metrics},
-            quality=read_json(files.quality),
             provenance=read_json(files.provenance),
             histories={"pretrain": history(files.pretrain_history), "finetune": history(files.finetune_history)},
             captions=Path(files.captions).read_text(encoding="utf-8").splitlines(),

@@ -82,7 +82,14 @@ def write_html(path: Path, answers: Answers, model: Path) -> None:
             label = f"{answer['probability']:.0%} {place_name(answer)}"
             world.point(answer["latitude"], answer["longitude"], 2 + 7 * answer["probability"] ** 0.5, "guess", label)
         listed = [dict(row, place=place_name(row)) for _, row in frame.iterrows()]
-        photos.append({"name": photo.name, "image": thumbnail(photo), "answers": listed, "map": world.svg()})
+        photos.append(
+            {
+                "name": photo.name,
+                "image": thumbnail(photo),
+                "answers": listed,
+                "map": world.svg(f"Where {photo.name} may be"),
+            }
+        )
     page = environment().get_template("predictions.html.j2").render(photos=photos)
     with atomic_path(path) as partial:
         partial.write_text(page, encoding="utf-8")

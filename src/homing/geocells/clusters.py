@@ -1,95 +1,91 @@
-"""Dividing the photos of one cell: density clusters first (OPTICS), else the best straight cut.
-
-All on unique coordinates with weights (photos at the coordinate), in a plane that touches the globe at the cell.
-"""
+"""Ways to part the places of one cell: by density clusters (OPTICS), else by a great circle across."""
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from scipy.spatial import cKDTree
 
+from homing.geocells.arcs import Arcs
+from homing.geocells.places import Places
+from homing.geocells.voronoi import SHARE, TOLERANCE_KM, label_borders, tangent_frame
 from homing.optics import optics_clusters
+from homing.sphere import EARTH_RADIUS_KM
 
-LARGEST_CLUSTERED = 6000  # coordinates; OPTICS is quadratic, so a larger cell is cut in two first
+LARGEST_CLUSTERED = 6000  # places; OPTICS is quadratic, so a larger cell is cut in two first
+DIRECTIONS = np.radians([0, 90, 45, 135, 22.5, 112.5, 67.5, 157.5])  # of cuts, from the longest axis
+SHARES = (1 / 2, 1 / 3, 2 / 3)  # of the photos on one side of a cut
+SAME = 1e-9  # radians; no line is drawn between places that close
 
 
-def divide(
-    plane: np.ndarray, weights: np.ndarray, smallest: int, largest: int, optics: Sequence[tuple[float, float]]
-) -> tuple[np.ndarray, list[int]]:
-    """Labels (u,) of groups of unique coordinates (u, 2) in km, each of `smallest` to `largest` photos.
+def partings(places: Places, smallest: int, optics: Sequence[tuple[float, float]], reach: float) -> Iterator[Arcs]:
+    """Borders that part the places into groups of at least `smallest` photos, the best way first.
 
-    Also returns the labels of groups that stay above `largest` because no cut leaves `smallest` photos on both sides:
-    one coordinate holds too many.
+    They are whole within `reach` (radians) of the places' mean.
     """
-    labels = np.zeros(len(plane), dtype=np.int64)
-    indivisible: list[int] = []
-    waiting = [np.arange(len(plane))]
-    number = 0
-    while waiting:
-        members = waiting.pop()
-        parts = None
-        if weights[members].sum() > largest:
-            parts = next(_splits(plane[members], weights[members], smallest, optics), None)
-            if parts is None:
-                indivisible.append(number)
-        if parts is None:
-            labels[members] = number
-            number += 1
-        else:
-            waiting += [members[parts == part] for part in reversed(range(parts.max() + 1))]
-    return labels, indivisible
-
-
-def _splits(
-    plane: np.ndarray, weights: np.ndarray, smallest: int, optics: Sequence[tuple[float, float]]
-) -> Iterator[np.ndarray]:
-    """Ways to part the coordinates into two or more groups of at least `smallest` photos, best first."""
-    if len(plane) <= LARGEST_CLUSTERED:
+    if len(places) <= LARGEST_CLUSTERED:
         for min_samples, xi in optics:
-            if len(plane) > 2 * int(min_samples):
-                parts = grow_clusters(plane, weights, optics_clusters(plane, int(min_samples), xi), smallest)
-                if parts is not None:
-                    yield parts
-    parts = straight_cut(plane, weights, smallest)
-    if parts is not None:
-        yield parts
+            if len(places) > 2 * int(min_samples):
+                clusters = optics_clusters(EARTH_RADIUS_KM * places.vectors, int(min_samples), xi)
+                labels = grow_clusters(places, clusters, smallest)
+                if labels is not None:
+                    yield label_borders(places.vectors, labels, reach)
+    yield from straight_cuts(places, smallest, reach)
 
 
-def grow_clusters(plane: np.ndarray, weights: np.ndarray, clusters: np.ndarray, smallest: int) -> np.ndarray | None:
-    """Parts 0..k-1 (k >= 2) of at least `smallest` photos: the large enough clusters, and the rest if it is one too.
+def grow_clusters(places: Places, clusters: np.ndarray, smallest: int) -> np.ndarray | None:
+    """Labels 0..k-1 (k >= 2) of groups of at least `smallest` photos: large clusters, and the rest if it is one too.
 
-    Where the rest is too small its points join the nearest cluster. None when that leaves fewer than two parts.
+    Where the rest is too small its places join the nearest cluster. None when that leaves fewer than two groups.
     """
-    sizes = {label: weights[clusters == label].sum() for label in np.unique(clusters) if label >= 0}
-    kept = [label for label, size in sizes.items() if size >= smallest]
-    parts = np.full(len(plane), -1)
-    for part, label in enumerate(kept):
-        parts[clusters == label] = part
-    rest = parts < 0
-    if not kept or len(kept) + (weights[rest].sum() >= smallest) < 2:
+    sizes = np.bincount(clusters + 1, places.photos)[1:]
+    kept = np.flatnonzero(sizes >= smallest)
+    number = np.full(len(sizes) + 1, -1)
+    number[kept] = np.arange(len(kept))
+    labels = number[clusters]  # noise, -1, is the last entry
+    rest = labels < 0
+    rest_is_group = places.photos[rest].sum() >= smallest
+    if not len(kept) or len(kept) + rest_is_group < 2:
         return None
-    if weights[rest].sum() >= smallest:
-        parts[rest] = len(kept)
+    if rest_is_group:
+        labels[rest] = len(kept)
     elif rest.any():
-        parts[rest] = parts[~rest][cKDTree(plane[~rest]).query(plane[rest])[1]]
-    return parts
+        labels[rest] = labels[~rest][cKDTree(places.vectors[~rest]).query(places.vectors[rest])[1]]
+    return labels
 
 
-def straight_cut(plane: np.ndarray, weights: np.ndarray, smallest: int) -> np.ndarray | None:
-    """Two parts on either side of a line across the longest axis, as equal as can be with `smallest` photos each."""
-    centred = plane - np.average(plane, axis=0, weights=weights)
-    values, axes = np.linalg.eigh((centred * weights[:, None]).T @ centred)
-    for axis in np.argsort(-values):
-        direction = axes[:, axis]
-        # The sign of an eigenvector is arbitrary: fix it, so that the parts are numbered alike everywhere.
-        direction = direction * np.sign(direction[np.abs(direction).argmax()])
-        along = centred @ direction
-        order = np.lexsort((plane[:, 1], plane[:, 0], along))
-        below = np.cumsum(weights[order])[:-1]
-        possible = np.flatnonzero((below >= smallest) & (below <= weights.sum() - smallest))
-        if len(possible):
-            cut = possible[np.abs(below[possible] - weights.sum() / 2).argmin()]
-            parts = np.ones(len(plane), dtype=np.int64)
-            parts[order[: cut + 1]] = 0
-            return parts
-    return None
+def straight_cuts(places: Places, smallest: int, reach: float) -> Iterator[Arcs]:
+    """Great circles with at least `smallest` photos on both sides: across the longest axis and into halves first."""
+    centre, east, north = tangent_frame(places.vectors)
+    plane = np.column_stack([places.vectors @ east, places.vectors @ north])
+    plane -= np.average(plane, axis=0, weights=places.photos)
+    _, axes = np.linalg.eigh((plane * places.photos[:, None]).T @ plane)
+    longest = np.arctan2(axes[1, 1], axes[0, 1]) % np.pi  # the sign of an eigenvector is arbitrary
+    for share in SHARES:
+        for direction in longest + DIRECTIONS:
+            towards = np.cos(direction) * east + np.sin(direction) * north
+            cut = _cut(places, centre, towards, smallest, share, reach)
+            if cut is not None:
+                yield cut
+
+
+def _cut(
+    places: Places, centre: np.ndarray, towards: np.ndarray, smallest: int, share: float, reach: float
+) -> Arcs | None:
+    """The meridian between places, of a globe whose pole is at right angles to the centre and the direction."""
+    along = np.arctan2(places.vectors @ towards, places.vectors @ centre)
+    order = np.argsort(along, kind="stable")
+    below, gap = np.cumsum(places.photos[order])[:-1], np.diff(along[order])
+    total = places.photos.sum()
+    possible = np.flatnonzero((below >= smallest) & (below <= total - smallest) & (gap > SAME))
+    if not len(possible):
+        return None
+    best = possible[np.abs(below[possible] - share * total).argmin()]
+    angle = along[order[best]] + gap[best] / 2
+    middle = np.cos(angle) * centre + np.sin(angle) * towards
+    pole = np.cross(centre, towards)
+    tolerance = min(TOLERANCE_KM, SHARE * EARTH_RADIUS_KM * gap[best])
+    origin, aside = np.stack([middle, middle]), np.stack([pole, -pole])
+    if 2 * reach >= np.pi / 2:  # also on the far side of the globe, where the count of angles begins and ends
+        origin, aside = np.concatenate([origin, [-centre, -centre]]), np.tile(aside, (2, 1))
+    length = np.full(len(origin), min(2 * reach, np.pi / 2))
+    return Arcs.rays(origin, aside, length, np.full(len(origin), tolerance))

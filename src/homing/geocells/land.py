@@ -27,9 +27,11 @@ def disjoint(geometry: np.ndarray) -> np.ndarray:
     uncertain = np.flatnonzero(~shapely.is_empty(shapely.coverage_invalid_edges(geometry)))
     if not len(uncertain):
         return geometry
-    first, second = shapely.STRtree(geometry[uncertain]).query(geometry[uncertain], predicate="intersects")
-    for one, other in sorted(zip(uncertain[first].tolist(), uncertain[second].tolist(), strict=True)):
-        if one < other and shapely.area(shapely.intersection(geometry[one], geometry[other])) > NO_AREA:
+    # An area within another one, without a hole for it, is uncertain while the other is not.
+    first, second = shapely.STRtree(geometry).query(geometry[uncertain], predicate="intersects")
+    pairs = np.unique(np.sort(np.stack([uncertain[first], second], axis=1), axis=1), axis=0)
+    for one, other in pairs[pairs[:, 0] < pairs[:, 1]].tolist():
+        if shapely.area(shapely.intersection(geometry[one], geometry[other])) > NO_AREA:
             geometry[other] = surface(shapely.difference(geometry[other], geometry[one]))
     return geometry
 
@@ -42,19 +44,28 @@ def surface(shape: shapely.Geometry) -> shapely.Geometry:
     return shapely.union_all(parts) if parts else shapely.MultiPolygon()
 
 
-def unrolled(geometry: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Areas of a country that crosses 180 degrees, their western parts moved east by 360; and whether they were."""
-    bounds = shapely.total_bounds(geometry)
-    if bounds[2] - bounds[0] <= 180:
-        return geometry, False
+def unrolled(geometry: np.ndarray) -> tuple[np.ndarray, float]:
+    """Areas of a country with land on both sides of 180 degrees, in one piece across it; and the seam (degrees).
 
-    def moved(shape: shapely.Geometry) -> shapely.Geometry:
-        parts = shapely.get_parts(shape)
-        west = shapely.get_x(shapely.centroid(parts)) < 0
-        parts[west] = shapely.transform(parts[west], lambda degrees: degrees + np.array([360, 0]))
-        return shapely.union_all(parts)
-
-    return np.array([moved(shape) for shape in geometry]), True
+    The seam lies in the widest stretch of longitudes without land; what is west of it was moved east by 360. Other
+    countries, and one with land at every longitude, are returned as they are, with the seam at -180.
+    """
+    parts, area = shapely.get_parts(geometry, return_index=True)
+    west, _, east, _ = shapely.bounds(parts).T
+    if west.min() > -180 or east.max() < 180:
+        return geometry, -180.0
+    order = np.argsort(west, kind="stable")
+    reached = np.maximum.accumulate(east[order])[:-1]
+    gap = west[order][1:] - reached
+    if not len(gap) or gap.max() <= 0:
+        return geometry, -180.0
+    seam = float(reached[gap.argmax()] + gap.max() / 2)
+    move = west < seam
+    parts[move] = shapely.transform(parts[move], lambda degrees: degrees + np.array([360, 0]))
+    moved = geometry.copy()
+    for number in np.unique(area[move]):  # both halves of an area that was cut at 180 become one
+        moved[number] = shapely.union_all(parts[area == number])
+    return moved, seam
 
 
 def rolled(shape: shapely.Geometry) -> shapely.Geometry:
@@ -64,11 +75,26 @@ def rolled(shape: shapely.Geometry) -> shapely.Geometry:
     return surface(shapely.union_all([west, shapely.transform(east, lambda degrees: degrees - np.array([360, 0]))]))
 
 
+def areas_km2(shapes: np.ndarray) -> np.ndarray:
+    """Areas (n,) on the sphere of polygons whose edges are straight in degrees, exactly: the parts sum to the whole.
+
+    Under an edge lies the integral of sin(latitude) over longitude, which is known in closed form.
+    """
+    parts, part_owner = shapely.get_parts(shapes, return_index=True)
+    rings, ring_part = shapely.get_rings(parts, return_index=True)
+    vertex, ring = shapely.get_coordinates(rings, return_index=True)
+    longitude, latitude = np.radians(vertex).T
+    first = np.r_[True, ring[1:] != ring[:-1]]
+    base = np.sin(latitude[first])[ring]
+    half = np.diff(latitude, prepend=0) / 2
+    height = np.sin(latitude - half) * np.sinc(half / np.pi) - base
+    under = np.where(first, 0.0, np.diff(longitude, prepend=0) * height)
+    ring_area = np.abs(np.bincount(ring, under, len(rings)))
+    hole = np.r_[False, ring_part[1:] == ring_part[:-1]] if len(rings) else np.zeros(0, dtype=bool)
+    part_area = np.bincount(ring_part, np.where(hole, -ring_area, ring_area), len(parts))
+    return EARTH_RADIUS_KM**2 * np.bincount(part_owner, part_area, len(shapes))
+
+
 def area_km2(shape: shapely.Geometry) -> float:
-    """Area on the sphere, through Lambert's cylindrical equal-area projection."""
-
-    def project(degrees: np.ndarray) -> np.ndarray:
-        x, y = np.radians(degrees).T
-        return np.column_stack([x, np.sin(y)]) * EARTH_RADIUS_KM
-
-    return float(shapely.area(shapely.transform(shape, project)))
+    """The same of one shape."""
+    return float(areas_km2(np.array([shape]))[0])

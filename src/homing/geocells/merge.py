@@ -1,6 +1,7 @@
 """Areas with too few photos join a neighbour in the same country, in the same region first."""
 
 import heapq
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,12 +22,20 @@ class Group:
 
 
 def merge_small(
-    geometry: np.ndarray, regions: list[str | None], photos: np.ndarray, smallest: int, largest: int
+    geometry: np.ndarray,
+    regions: list[str | None],
+    photos: np.ndarray,
+    smallest: int,
+    largest: int,
+    too_wide: Callable[[list[int]], bool] = lambda areas: False,
+    needy_first: bool = False,
 ) -> list[list[int]]:
     """Groups of area rows (each list sorted), every group with at least `smallest` photos unless it is the only one.
 
     The smallest group is merged first; it goes to the neighbour of the same region that stays within `largest`, with
-    which it shares the longest border; a group without neighbours (an island) goes to the nearest one.
+    which it shares the longest border; a group without neighbours (an island) goes to the nearest one. Groups that
+    would be too wide together stay apart, small as they may be. `needy_first`: neighbours that have too few photos too
+    are preferred, and islands, which have the least choice, are merged first; more groups may be left then.
     """
     groups = {row: Group([row], int(photos[row]), regions[row]) for row in range(len(geometry))}
     for (one, other), length in shared_borders(geometry).items():
@@ -40,21 +49,29 @@ def merge_small(
         np.array(photos, dtype=np.int64),
         np.array([numbers[region] for region in regions]),
     )
-    queue = [(group.photos, row) for row, group in groups.items() if group.photos < smallest]
+
+    def entry(row: int) -> tuple[bool, int, int]:
+        return needy_first and bool(groups[row].borders), groups[row].photos, row
+
+    queue = [entry(row) for row, group in groups.items() if group.photos < smallest]
     heapq.heapify(queue)
     while queue and len(groups) > 1:
-        count, row = heapq.heappop(queue)
+        _, count, row = heapq.heappop(queue)
         if row not in groups or groups[row].photos != count:
             continue
-        target = _best_neighbour(groups, row, largest, areas)
+        choice = _neighbours(groups, row, largest, areas, smallest if needy_first else 0)
+        target = next((other for other in choice if not too_wide(groups[row].areas + groups[other].areas)), None)
+        if target is None:
+            continue
         _absorb(groups, target, row)
         areas.joined(target, groups[target], numbers[groups[target].region])
         if groups[target].photos < smallest:
-            heapq.heappush(queue, (groups[target].photos, target))
+            heapq.heappush(queue, entry(target))
     return sorted(sorted(group.areas) for group in groups.values())
 
 
-def _best_neighbour(groups: dict[int, Group], row: int, largest: int, areas: "_Areas") -> int:
+def _neighbours(groups: dict[int, Group], row: int, largest: int, areas: "_Areas", needy: int) -> list[int]:
+    """The groups that one may join, best first; those below `needy` photos are better."""
     group = groups[row]
 
     def foreign(other: int) -> bool:
@@ -64,11 +81,19 @@ def _best_neighbour(groups: dict[int, Group], row: int, largest: int, areas: "_A
         return groups[other].photos + group.photos > largest
 
     if group.borders:
-        return min(group.borders, key=lambda other: (foreign(other), too_large(other), -group.borders[other], other))
+
+        def order(other: int) -> tuple:
+            sated = groups[other].photos >= needy
+            return foreign(other), too_large(other), sated, -group.borders[other], other
+
+        return sorted(group.borders, key=order)
     apart = np.linalg.norm(areas.middles - areas.middles[group.areas].mean(axis=0), axis=1)
     others = areas.group != row
-    key = (areas.group, apart, areas.photos + group.photos > largest, areas.region != areas.region[row])
-    return int(areas.group[others][np.lexsort([part[others] for part in key])[0]])
+    key = (
+        areas.group, apart, areas.photos >= needy, areas.photos + group.photos > largest,
+        areas.region != areas.region[row],
+    )  # fmt: skip
+    return list(dict.fromkeys(areas.group[others][np.lexsort([part[others] for part in key])].tolist()))
 
 
 @dataclass

@@ -1,6 +1,8 @@
 """Which photos shape the cells: those of training, never what a run is tested on."""
 
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,17 @@ from homing.sphere import km_to_chord, unit_vectors
 log = logging.getLogger(__name__)
 
 HELD_OUT_KM = 1.0  # a coordinate this close to a held-out photo is taken for the same place
+
+
+def shaping_and_run_photos(files: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The photos that shape the cells, and those of the run with their split; columns as of `located`.
+
+    files: photos and labels of the data set that shapes the cells; run_photos, run_labels and splits of the run.
+    """
+    splits = tables.read(files["splits"], "splits")
+    run_photos = located(files["run_photos"], files["run_labels"]).merge(splits, on="photo_id")
+    candidates = located(files["photos"], files["labels"])
+    return shaping_points(candidates, run_photos, own=files["photos"] == files["run_photos"]), run_photos
 
 
 def located(photos: str, labels: str) -> pd.DataFrame:

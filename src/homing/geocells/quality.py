@@ -1,4 +1,7 @@
-"""What a partition is worth: sizes, area kept, and the error of a perfect classifier."""
+"""What a partition is worth: sizes, land kept, the error of a perfect classifier, and what its borders part.
+
+The figures are flat: `oracle.test.centroid.median_km` is one key. docs/geocells.md says what each means.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,11 +9,16 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+from scipy.spatial import cKDTree
 
-from homing.geocells.land import area_km2, disjoint, union
-from homing.sphere import haversine_km
+from homing.geocells.land import area_km2, areas_km2, disjoint, union
+from homing.geocells.partition import LATTICES
+from homing.sphere import chord_to_km, haversine_km, unit_vectors
 
 RADII_KM = (1, 25, 200, 750, 2500)
+HELD_OUT = ("val", "test")
+APART = 4.0  # of the coordinate that sets cells apart; two points of the globe are at most 2 from each other
+PLACE = ["latitude", "longitude"]
 
 
 def measure(
@@ -18,43 +26,142 @@ def measure(
     cells: gpd.GeoDataFrame,
     exceptions: list[dict[str, Any]],
     photos: pd.DataFrame,
+    shaping: pd.DataFrame,
     settings: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The content of quality.json; photos: latitude, longitude, cell_id, split of the run's data set."""
-    with_photos = set(cells["country"])
-    land = areas[areas["country"].isin(with_photos)]
-    return {
-        "cells": len(cells),
-        "countries": len(with_photos),
-        "countries_without_photos": sorted(set(areas["country"]) - with_photos),
-        "photos_per_cell": spread(cells["photos"].to_numpy()),
-        "area_km2": spread(cells["area_km2"].to_numpy()),
-        "area_lost_share": area_lost_share(land, cells),
-        "oracle": {split: oracle(cells, own) for split, own in photos.groupby("split", sort=True)},
-        "exceptions": exceptions,
-        "settings": dict(settings),
-    }
+    """The content of quality.json.
+
+    photos: those of the run's data set (photo_id, latitude, longitude, cell_id, split); shaping: those that shaped the
+    cells (photo_id, latitude, longitude, cell_id, area_id, country). What has no answer, as the neighbours of a single
+    place or the land lost by a lattice, is null.
+    """
+    with_photos = set(shaping["country"])
+    figures: dict[str, Any] = {"cells": len(cells), "countries": len(with_photos)}
+    for name, column in (("photos_per_cell", "photos"), ("area_km2", "area_km2"), ("radius_km", "radius_km")):
+        figures |= spread(name, cells[column].to_numpy())
+    return (
+        figures
+        | {"area_lost_share": None if settings["method"] in LATTICES else area_lost_share(areas, cells)}
+        | entropy(shaping["cell_id"].to_numpy(), len(cells))
+        | neighbours(areas, shaping)
+        | held_out(photos, shaping)
+        | oracle(cells, photos, shaping)
+        | {"countries_without_photos": sorted(set(areas["country"]) - with_photos)}
+        | {"exceptions": exceptions, "settings": dict(settings)}
+    )
 
 
-def spread(values: np.ndarray) -> dict[str, float]:
-    """Minimum, median, 95th percentile and maximum."""
-    low, middle, high, top = np.percentile(values, [0, 50, 95, 100])
-    return {"min": float(low), "median": float(middle), "p95": float(high), "max": float(top)}
+def spread(name: str, values: np.ndarray) -> dict[str, float]:
+    """Minimum, median, 95th percentile and maximum, as `<name>.min` and so on."""
+    found = np.percentile(values, [0, 50, 95, 100]).tolist()
+    return {f"{name}.{part}": value for part, value in zip(("min", "median", "p95", "max"), found, strict=True)}
 
 
-def area_lost_share(land: gpd.GeoDataFrame, cells: gpd.GeoDataFrame) -> float:
-    """Share of the countries' land that is in no cell, or twice; what overlaps in the areas themselves counts once."""
+def area_lost_share(areas: gpd.GeoDataFrame, cells: gpd.GeoDataFrame) -> float:
+    """Share of the land of countries with cells that is in no cell, or twice; overlaps of areas count once."""
     lost = total = 0.0
-    for country, own in land.groupby("country"):
-        whole = sum(map(area_km2, disjoint(own.sort_values("area_id").geometry.to_numpy())))
-        kept = area_km2(union(cells.geometry[cells["country"] == country].to_numpy()))
-        lost, total = lost + abs(whole - kept), total + whole
+    for country, own in areas[areas["country"].isin(cells["country"])].groupby("country"):
+        whole = areas_km2(disjoint(own.sort_values("area_id").geometry.to_numpy())).sum()
+        shapes = cells.geometry[cells["country"] == country].to_numpy()
+        kept, once = areas_km2(shapes).sum(), area_km2(union(shapes))
+        lost, total = lost + max(abs(whole - kept), abs(whole - once)), total + whole
     return lost / total
 
 
-def oracle(cells: gpd.GeoDataFrame, photos: pd.DataFrame) -> dict[str, float]:
-    """The error of answering the centroid of each photo's own cell: no classifier on these cells does better."""
-    centre = cells.set_index("cell_id").loc[photos["cell_id"], ["latitude", "longitude"]].to_numpy()
-    away = haversine_km(photos["latitude"], photos["longitude"], centre[:, 0], centre[:, 1])
-    shares = {f"within_{radius}_km": float((away <= radius).mean()) for radius in RADII_KM}
-    return {"photos": len(photos), "median_km": float(np.median(away)), "mean_km": float(away.mean())} | shares
+def entropy(cell_ids: np.ndarray, cells: int) -> dict[str, float]:
+    """Bits that the cell of a photo tells, how many cells of equal size would tell as much, and their share of `cells`.
+
+    cell_ids: (n,) of the shaping photos.
+    """
+    counts = np.unique(cell_ids, return_counts=True)[1]
+    share = counts / counts.sum()
+    bits = max(0.0, float(-(share * np.log2(share)).sum()))
+    return {"entropy_bits": bits, "effective_cells": 2**bits, "effective_cells_share": 2**bits / cells}
+
+
+def neighbours(areas: gpd.GeoDataFrame, shaping: pd.DataFrame) -> dict[str, float | None]:
+    """What lies between a shaping photo and the nearest one at another place: a border of cells, or one of regions.
+
+    Shares of the photos. Where a country has no regions it is one itself; what lies in no area is one more.
+    """
+    region = areas["region_id"].fillna("").astype(str) + " of " + areas["country"]
+    codes = pd.Series(pd.factorize(region)[0], index=areas["area_id"])
+    places = shaping.assign(region=shaping["area_id"].map(codes).fillna(-1)).groupby(
+        ["cell_id", *PLACE], as_index=False
+    )
+    places = places.agg(region=("region", "first"), photos=("region", "size"))
+    names = ("other_cell", "other_region", "same_cell_other_region", "other_cell_same_region")
+    if len(places) < 2:
+        return {f"neighbours.{name}_share": None for name in names}
+    vectors = unit_vectors(places["latitude"], places["longitude"])
+    _, found = cKDTree(vectors).query(vectors, k=2)
+    nearest = np.where(found[:, 0] == np.arange(len(places)), found[:, 1], found[:, 0])
+    cell, region = (places[name].to_numpy() != places[name].to_numpy()[nearest] for name in ("cell_id", "region"))
+    shares = np.average([cell, region, ~cell & region, cell & ~region], axis=1, weights=places["photos"])
+    return {f"neighbours.{name}_share": float(share) for name, share in zip(names, shares, strict=True)}
+
+
+def held_out(photos: pd.DataFrame, shaping: pd.DataFrame) -> dict[str, int | float | None]:
+    """Photos of val and test, and the share of them in cells that no photo shaped: no training photo teaches those."""
+    cell_ids = photos.loc[photos["split"].isin(HELD_OUT), "cell_id"]
+    empty = ~cell_ids.isin(shaping["cell_id"].unique())
+    return {"held_out.photos": len(empty), "held_out.in_empty_cells_share": float(empty.mean()) if len(empty) else None}
+
+
+def oracle(cells: gpd.GeoDataFrame, photos: pd.DataFrame, shaping: pd.DataFrame) -> dict[str, float]:
+    """The error of a perfect classifier in each split, `oracle.<split>.<answer>.<figure>`.
+
+    It answers the centroid of the photo's own cell, or the best of the photos that shaped this cell.
+    """
+    centroid = centroid_km(cells, photos)
+    nearest = nearest_km(photos, shaping)
+    answers = {"centroid": centroid, "nearest": np.where(np.isnan(nearest), centroid, nearest)}
+    figures: dict[str, float] = {}
+    for split, rows in photos.reset_index(drop=True).groupby("split", sort=True).indices.items():
+        figures[f"oracle.{split}.photos"] = len(rows)
+        for name, away in answers.items():
+            figures |= {f"oracle.{split}.{name}.{key}": value for key, value in errors(away[rows]).items()}
+    return figures
+
+
+def errors(away_km: np.ndarray) -> dict[str, float]:
+    """Median, mean, and the shares within (at most) each radius."""
+    shares = {f"within_{radius}_km": float((away_km <= radius).mean()) for radius in RADII_KM}
+    return {"median_km": float(np.median(away_km)), "mean_km": float(away_km.mean())} | shares
+
+
+def centroid_km(cells: gpd.GeoDataFrame, photos: pd.DataFrame) -> np.ndarray:
+    """Distance (n,) of each photo from the centroid of its own cell."""
+    centre = cells.set_index("cell_id")[PLACE].loc[photos["cell_id"]].to_numpy()
+    return haversine_km(photos["latitude"], photos["longitude"], centre[:, 0], centre[:, 1])
+
+
+def nearest_km(photos: pd.DataFrame, shaping: pd.DataFrame) -> np.ndarray:
+    """Distance (n,) of each photo from the nearest other one that shaped its cell; NaN where there is none."""
+    places = shaping.groupby(["cell_id", *PLACE], as_index=False).size()
+    order = np.argsort(photos["cell_id"].to_numpy(), kind="stable")  # near ones are looked up together: quicker
+    queries = _set_apart(photos)[order]
+    chord, place = cKDTree(_set_apart(places)).query(queries, k=2, distance_upper_bound=APART / 2)
+    # The place of a photo that shaped its cell is the nearest: what counts is the next one, unless others were there.
+    alone = _shape_their_cell(photos, shaping)[order] & (np.append(places["size"], 0)[place[:, 0]] == 1)
+    away = np.empty(len(photos))
+    away[order] = np.where(alone, chord[:, 1], chord[:, 0])
+    return np.where(np.isinf(away), np.nan, chord_to_km(away))
+
+
+def _set_apart(points: pd.DataFrame) -> np.ndarray:
+    """Unit vectors with a fourth coordinate, (n, 4), by which points of different cells are far from each other."""
+    return np.column_stack([unit_vectors(points["latitude"], points["longitude"]), APART * points["cell_id"]])
+
+
+def _shape_their_cell(photos: pd.DataFrame, shaping: pd.DataFrame) -> np.ndarray:
+    """Which photos (n,) are among those that shape their own cell. Another data set may use the same names."""
+    row = pd.Index(shaping["photo_id"]).get_indexer(photos["photo_id"])
+    same = [photos[name].to_numpy() == shaping[name].to_numpy()[row] for name in (*PLACE, "cell_id")]
+    return (row >= 0) & np.logical_and.reduce(same)
+
+
+def per_cell(cells: gpd.GeoDataFrame, photos: pd.DataFrame) -> np.ndarray:
+    """Oracle error (C,) of each cell: the median distance in km of its photos from its centroid; NaN without photos."""
+    medians = pd.Series(centroid_km(cells, photos)).groupby(photos["cell_id"].to_numpy()).median()
+    return medians.reindex(cells["cell_id"]).to_numpy()

@@ -11,24 +11,28 @@ SAME_KM = 1e-9  # neighbours share their border; differences of rounding decide 
 
 @compiled
 def nearest_borders(x, y, limit, longitudes, latitudes, label, cover, first, area, holds_corner, begin, edge, vertex):
-    """Number of the area whose border is nearest, -1 beyond the limit, and its distance in km."""
+    """Number of the area whose border is nearest, -1 beyond the limit, its distance in km, and where it is nearest."""
     found = np.full(len(x), -1, dtype=np.int32)
     away = np.full(len(x), np.nan)
+    place = np.full((len(x), 2), np.nan)
     if len(longitudes) < 2:
-        return found, away
+        return found, away, place
     for point in range(len(x)):
         best, owner = limit, -1
+        at_x, at_y = x[point], y[point]
         for turn in (0.0, -360.0, 360.0):
-            best, owner = _search(
-                x[point] + turn, y[point], best, owner, longitudes, latitudes, label, first, area, begin, edge, vertex
-            )
+            best, owner, at_x, at_y = _search(
+                x[point] + turn, y[point], best, owner, at_x, at_y, longitudes, latitudes, label, first, area, begin,
+                edge, vertex,
+            )  # fmt: skip
         if owner >= 0:
             found[point], away[point] = owner, best
-    return found, away
+            place[point, 0], place[point, 1] = at_x, at_y
+    return found, away, place
 
 
 @compiled
-def _search(px, py, best, owner, longitudes, latitudes, label, first, area, begin, edge, vertex):
+def _search(px, py, best, owner, at_x, at_y, longitudes, latitudes, label, first, area, begin, edge, vertex):
     """The same for one point, given the best distance so far and its area (-1: none yet, the distance is the limit).
 
     Rows are visited from the point's outwards, and the cells of a row likewise; all beyond the best distance are left.
@@ -36,7 +40,7 @@ def _search(px, py, best, owner, longitudes, latitudes, label, first, area, begi
     columns, rows = len(longitudes) - 1, len(latitudes) - 1
     wide = _half_width(best, py)
     if px + wide < longitudes[0] or px - wide > longitudes[columns]:
-        return best, owner
+        return best, owner, at_x, at_y
     own_row, own_column = interval(py, latitudes), interval(px, longitudes)
     for away in range(rows):
         reached = False
@@ -56,16 +60,17 @@ def _search(px, py, best, owner, longitudes, latitudes, label, first, area, begi
                     mixed = -2 - label[row * columns + column]
                     if mixed >= 0:
                         before = best
-                        best, owner = _nearest_in_cell(
-                            px, py, best, owner, longitudes[column], longitudes[column + 1], latitudes[row],
-                            latitudes[row + 1], first[mixed], first[mixed + 1], area, begin, edge, vertex,
+                        best, owner, at_x, at_y = _nearest_in_cell(
+                            px, py, best, owner, at_x, at_y, longitudes[column], longitudes[column + 1],
+                            latitudes[row], latitudes[row + 1], first[mixed], first[mixed + 1], area, begin, edge,
+                            vertex,
                         )  # fmt: skip
                         if best < before:
                             wide = _half_width(best, py)
                     column += direction
         if not reached and away > 0:
             break
-    return best, owner
+    return best, owner, at_x, at_y
 
 
 @compiled
@@ -78,19 +83,23 @@ def _half_width(distance, latitude):
 
 
 @compiled
-def _nearest_in_cell(px, py, best, owner, west, east, south, north, first, last, area, begin, edge, vertex):
+def _nearest_in_cell(
+    px, py, best, owner, at_x, at_y, west, east, south, north, first, last, area, begin, edge, vertex
+):  # fmt: skip
     for entry in range(first, last):
         for place in range(begin[entry], begin[entry + 1]):
-            start = edge[place]
-            away = _distance_km(px, py, vertex[start], vertex[start + 1], west, east, south, north)
+            start, end = vertex[edge[place]], vertex[edge[place] + 1]
+            away, along = _nearest_on_edge(px, py, start, end, west, east, south, north)
             if away < best - SAME_KM or (away <= best + SAME_KM and (owner < 0 or area[entry] < owner)):
                 best, owner = min(best, away), area[entry]
-    return best, owner
+                at_x, at_y = start[0] + along * (end[0] - start[0]), start[1] + along * (end[1] - start[1])
+    return best, owner, at_x, at_y
 
 
 @compiled
-def _distance_km(px, py, start, end, west, east, south, north):
-    """Distance on the sphere to the part of an edge that lies in a cell; infinite where none does.
+def _nearest_on_edge(px, py, start, end, west, east, south, north):
+    """Distance on the sphere to the part of an edge that lies in a cell, and the share of the edge at which it is
+    nearest; infinite where no part does.
 
     Along so short a piece the squared distance is nearly a parabola: its lowest place is taken, and once more from
     three places close to it.
@@ -101,15 +110,15 @@ def _distance_km(px, py, start, end, west, east, south, north):
     for origin, change, least, most in ((ax, dx, west - PAD, east + PAD), (ay, dy, south - PAD, north + PAD)):
         if change == 0:
             if origin < least or origin > most:
-                return np.inf
+                return np.inf, 0.0
             continue
         one, two = (least - origin) / change, (most - origin) / change
         low, high = max(low, min(one, two)), min(high, max(one, two))
     if low > high:
-        return np.inf
+        return np.inf, 0.0
     along, step = 0.5 * (low + high), 0.5 * (high - low)
     shrink = np.cos(np.radians(py))
-    for _ in range(2):
+    for _ in range(3):
         before = _chord(py, px, ay + (along - step) * dy, ax + (along - step) * dx, shrink)
         here = _chord(py, px, ay + along * dy, ax + along * dx, shrink)
         after = _chord(py, px, ay + (along + step) * dy, ax + (along + step) * dx, shrink)
@@ -120,7 +129,7 @@ def _distance_km(px, py, start, end, west, east, south, north):
             along += step if after < before else -step
         along = min(max(along, low), high)
         step *= 0.125
-    return haversine(py, px, ay + along * dy, ax + along * dx)
+    return haversine(py, px, ay + along * dy, ax + along * dx), along
 
 
 @compiled

@@ -59,7 +59,11 @@ class Grid:
 
     def nearest(self, latitude: np.ndarray, longitude: np.ndarray, limit_km: float) -> tuple[np.ndarray, np.ndarray]:
         """Number of the area whose border is nearest on the sphere, NOTHING beyond the limit, and its distance."""
-        return nearest_borders(*_flat(longitude, latitude), limit_km, *self._all())
+        return nearest_borders(*_flat(longitude, latitude), limit_km, *self._all())[:2]
+
+    def nearest_places(self, latitude: np.ndarray, longitude: np.ndarray, limit_km: float) -> np.ndarray:
+        """Where the nearest border is: latitude and longitude (n, 2), NaN beyond the limit."""
+        return nearest_borders(*_flat(longitude, latitude), limit_km, *self._all())[2][:, ::-1]
 
     def _all(self) -> tuple[np.ndarray, ...]:
         return tuple(getattr(self, field.name) for field in fields(self))

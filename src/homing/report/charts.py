@@ -3,11 +3,13 @@
 import io
 import re
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 INK = "#7d8590"
 COLOURS = {"refined": "#0f8b6d", "geocell": "#3b6fd4", "thumbnail": "#c98a1b", "constant": "#a4527c"}
@@ -33,7 +35,7 @@ def error_curves(distances: Mapping[str, np.ndarray]) -> str:
         axes.minorticks_off()
         axes.legend(loc="upper left")
 
-    return _svg(draw)
+    return _svg(draw, "Share of photos within each distance")
 
 
 def loss_curves(history: Sequence[Mapping[str, Any]]) -> str:
@@ -63,7 +65,7 @@ def loss_curves(history: Sequence[Mapping[str, Any]]) -> str:
         if len(names) > 1:
             axes.legend(ncols=2, fontsize=8)
 
-    return _svg(draw)
+    return _svg(draw, "Loss by step")
 
 
 def validation_curve(history: Sequence[Mapping[str, Any]], name: str, label: str) -> str | None:
@@ -79,11 +81,20 @@ def validation_curve(history: Sequence[Mapping[str, Any]], name: str, label: str
         axes.set(xlabel="epoch", ylabel=label)
         axes.set_ylim(bottom=0)
 
-    return _svg(draw)
+    return _svg(draw, f"{label}, by epoch")
 
 
-def histogram(values: np.ndarray, label: str, log: bool = False) -> str:
-    """How many photos have which value; of a logarithmic one, zeros stand at the left end."""
+def histogram(
+    values: np.ndarray,
+    label: str,
+    log: bool = False,
+    counted: str = "photos",
+    marks: Mapping[str, float] | None = None,
+) -> str:
+    """How many have which value; of a logarithmic one, zeros stand at the left end.
+
+    `marks` are one or two upright lines with a name.
+    """
 
     def draw(axes) -> None:
         shown = np.maximum(values, 0.1) if log else values
@@ -92,10 +103,17 @@ def histogram(values: np.ndarray, label: str, log: bool = False) -> str:
             ends = (ends[0] / 2, ends[1] * 2) if log else (ends[0] - 0.5, ends[1] + 0.5)
         edges = np.geomspace(*ends, 49) if log else np.linspace(*ends, 49)
         axes.hist(shown, edges, color=PALETTE[0])
-        axes.set(xlabel=label, ylabel="photos", xscale="log" if log else "linear")
+        axes.set(xlabel=label, ylabel=counted, xscale="log" if log else "linear")
         axes.yaxis.set_major_formatter("{x:,.0f}")
+        if log:
+            axes.xaxis.set_major_formatter("{x:,g}")
+            axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
+        for (name, value), side in zip((marks or {}).items(), ("right", "left"), strict=False):
+            axes.axvline(value, color=PALETTE[5], linewidth=1.2, linestyle="--")
+            place = {"transform": axes.get_xaxis_transform(), "ha": side, "va": "bottom"}
+            axes.text(value, 1.01, f" {name} {value:,g} ", **place)
 
-    return _svg(draw)
+    return _svg(draw, f"Number of {counted} by {label}")
 
 
 def bars(counts: Sequence[tuple[str, int]], label: str, across: bool = False) -> str:
@@ -115,10 +133,10 @@ def bars(counts: Sequence[tuple[str, int]], label: str, across: bool = False) ->
             axes.grid(visible=False, axis="x")
         axes.set(**{"xlabel" if across else "ylabel": label})
 
-    return _svg(draw)
+    return _svg(draw, f"Bars of {label}")
 
 
-def _svg(draw) -> str:
+def _svg(draw, label: str) -> str:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(5.6, 3.4), layout="constrained")
         draw(figure.add_subplot())
@@ -127,4 +145,5 @@ def _svg(draw) -> str:
     text = output.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     # Sizes in points would not shrink on a phone; the viewBox does.
-    return re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', r'<svg class="chart" viewBox="\1" role="img">', text, count=1)
+    start = re.match(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', text)
+    return f'<svg class="chart" viewBox="{start[1]}" role="img" aria-label="{escape(label)}">{text[start.end() :]}'

@@ -18,7 +18,7 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"km": km, "percent": percent, "number": number, "duration": duration}
+    environment.filters |= {"km": km, "km2": km2, "percent": percent, "number": number, "duration": duration}
     return environment
 
 
@@ -27,6 +27,11 @@ def km(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:,.0f} km" if value >= 10 else f"{value:.1f} km"
+
+
+def km2(value: float | None) -> str:
+    """An area."""
+    return "–" if value is None else f"{number(value)} km²"
 
 
 def percent(value: float | None) -> str:

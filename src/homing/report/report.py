@@ -5,23 +5,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import geopandas as gpd
 import numpy as np
 import pandas as pd
-import shapely
 import yaml
 
 from homing.evaluate.distances import distances_km
 from homing.photos.images import decode_image
 from homing.photos.shards import ShardReader
 from homing.report.charts import error_curves, loss_curves, validation_curve
-from homing.report.maps import Map, Outline, outlines_of
-from homing.report.package import outlines
+from homing.report.geocells import Cells, drawn, section
+from homing.report.maps import WORLD, Map, Outline
 from homing.report.page import data_uri, environment
 
 SHOWN = 12  # photos
 PHOTO_SIDE = 300  # pixels
-MAP_DEGREES = 0.35  # what a map of 1000 pixels can show
 LINES = 400  # errors drawn as lines, at most
 READOUTS = {
     "refined": "Refined (the answer)",
@@ -47,12 +44,11 @@ class Inputs:
 
     truth: pd.DataFrame  # test photos: photo_id, latitude, longitude, and their labels
     predictions: Mapping[str, pd.DataFrame]  # by readout
-    cells: gpd.GeoDataFrame
+    cells: Cells
     reader: ShardReader
     summary: Mapping[str, Any]
     variants: Sequence[Mapping[str, Any]]  # summaries of the other runs
     metrics: Mapping[str, Mapping[str, Any]]  # by photo set
-    quality: Mapping[str, Any]
     provenance: Mapping[str, Any]
     histories: Mapping[str, Sequence[Mapping[str, Any]]]  # pretrain, finetune
     captions: Sequence[str]
@@ -62,7 +58,7 @@ class Inputs:
 def render_report(inputs: Inputs) -> str:
     """The HTML."""
     away = {name: distances_km(inputs.truth, table) for name, table in inputs.predictions.items() if len(table)}
-    shapes = map_cells(inputs.cells)
+    shapes = drawn(inputs.cells.table, WORLD)
     histories = {name: rows for name, rows in inputs.histories.items() if any("loss" in entry for entry in rows)}
     return (
         environment()
@@ -76,14 +72,14 @@ def render_report(inputs: Inputs) -> str:
             readouts=READOUTS,
             tasks=TASKS,
             variants=[inputs.summary, *inputs.variants] if inputs.variants else [],
-            cells_map=cells_map(shapes),
+            folder="geocells/",
+            cells=section(inputs.cells, shapes),
             errors_map=errors_map(shapes, inputs.truth, inputs.predictions["refined"], away["refined"]),
             error_chart=error_curves({name: away[name] for name in READOUTS if name in away}),
             losses={name: loss_curves(rows) for name, rows in histories.items()},
             validation=validation_curve(inputs.histories["finetune"], "val_median_km", "median error, km"),
             photos=sample_photos(inputs, away["refined"]),
             captions=inputs.captions[:8],
-            quality=inputs.quality,
             sources=licences(inputs),
             seconds=by_rule(inputs.summary, "seconds."),
             peaks=by_rule(inputs.summary, "peak_mb."),
@@ -99,27 +95,10 @@ def by_rule(summary: Mapping[str, Any], prefix: str) -> dict[str, float]:
     return {name.removeprefix(prefix): value for name, value in summary.items() if name.startswith(prefix)}
 
 
-def map_cells(cells: gpd.GeoDataFrame) -> list[Outline]:
-    """Outlines for a map, shaded by their photos."""
-    frame = outlines(cells, MAP_DEGREES)
-    ranks = frame["photos"].rank(pct=True, method="average")
-    frame["shade"] = np.minimum(4, (5 * ranks).astype(int))
-    frame["name"] = frame["name"] + ", " + frame["country_name"] + ": " + frame["photos"].astype(str) + " photos"
-    frame["geometry"] = shapely.set_precision(frame.geometry.to_numpy(), 0.01, mode="pointwise")
-    return outlines_of(frame[["name", "shade", "geometry"]].__geo_interface__)
-
-
-def cells_map(shapes: list[Outline]) -> str:
-    """The geocells, darker where more photos shaped them."""
-    world = Map()
-    world.land(shapes)
-    return world.svg()
-
-
 def errors_map(shapes: list[Outline], truth: pd.DataFrame, predictions: pd.DataFrame, away: np.ndarray) -> str:
     """True places coloured by error, with lines to the answers."""
     world = Map()
-    world.land([Outline(shape.rings) for shape in shapes])
+    world.land(shapes)
     first = predictions[predictions["rank"] == 0].set_index("photo_id").reindex(truth["photo_id"])
     places = np.column_stack([truth[["latitude", "longitude"]], first[["latitude", "longitude"]]]).tolist()
     for place in places[:: max(1, len(places) // LINES)]:
@@ -128,7 +107,7 @@ def errors_map(shapes: list[Outline], truth: pd.DataFrame, predictions: pd.DataF
     kinds = np.select([away <= 200, away <= 750, away <= 2500], ["near", "fair", "far"], "lost")
     for place, kind, distance in zip(places, kinds, away, strict=True):
         world.point(place[0], place[1], 3, str(kind), f"{distance:,.0f} km")
-    return world.svg()
+    return world.svg("World map of the held-out photos, with lines to the answers")
 
 
 def sample_photos(inputs: Inputs, away: np.ndarray) -> list[dict[str, Any]]:
@@ -136,7 +115,7 @@ def sample_photos(inputs: Inputs, away: np.ndarray) -> list[dict[str, Any]]:
     shown = [row for row in np.argsort(away, kind="stable") if inputs.truth["photo_id"].iloc[row] in inputs.reader]
     chosen = [shown[at] for at in np.linspace(0, len(shown) - 1, min(SHOWN, len(shown))).astype(int)] if shown else []
     first = inputs.predictions["refined"].query("rank == 0").set_index("photo_id")
-    names = inputs.cells.set_index("cell_id")
+    names = inputs.cells.table.set_index("cell_id")
     photos = []
     for row in chosen:
         photo = inputs.truth.iloc[row]
