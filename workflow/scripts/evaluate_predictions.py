@@ -4,8 +4,8 @@ import pyarrow.parquet as pq
 
 from homing import tables
 from homing.errors import HomingError
-from homing.evaluate.distances import score
 from homing.evaluate.geocells import score_geocells
+from homing.evaluate.measures import score
 from homing.evaluate.tasks import score_tasks
 from homing.files import write_json
 from homing.jobs import job
@@ -30,12 +30,15 @@ with job(snakemake) as config:
     training = labelled(files.train_photos, files.train_labels, in_set(splits, "train"))
     readouts = {name: tables.read(files[name], "predictions") for name in READOUTS}
     readouts = {name: table for name, table in readouts.items() if len(table)}
-    cells = pq.read_metadata(files.geocells).num_rows
+    cells = pq.read_table(files.geocells, columns=["cell_id", "country"]).to_pandas()
+    country = cells.set_index("cell_id")["country"]  # no cell crosses a border
+    for name in ("geocell", "refined"):
+        readouts[name]["country"] = country.reindex(readouts[name]["cell_id"]).to_numpy()
     assignments = tables.read(files.assignments, "assignments")
     metrics = {
         "n": len(truth),
         "readouts": score(truth, readouts, settings["radii_km"], config["seed"]),
-        "geocell": {"cells": cells} | score_geocells(readouts["geocell"], assignments, cells),
+        "geocell": {"cells": len(cells)} | score_geocells(readouts["geocell"], assignments, len(cells)),
         "tasks": score_tasks(truth, tables.read(files.tasks, "tasks"), training),
     }
     write_json(snakemake.output.metrics, metrics)
