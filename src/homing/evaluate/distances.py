@@ -24,9 +24,10 @@ def distances_km(truth: pd.DataFrame, predictions: pd.DataFrame) -> np.ndarray:
         name = first.loc[first["photo_id"].duplicated(), "photo_id"].iloc[0]
         raise HomingError(f"predictions: photo {name!r} is answered more than once")
     at = pd.Index(first["photo_id"]).get_indexer(truth["photo_id"])
-    found = first[["latitude", "longitude"]].to_numpy(dtype=np.float64)[at]
+    places = first[["latitude", "longitude"]].to_numpy(dtype=np.float64)
+    found = np.vstack([places, [np.nan, np.nan]])[at]  # -1, no answer, is the last
     away = haversine_km(truth["latitude"], truth["longitude"], found[:, 0], found[:, 1])
-    return np.where((at < 0) | np.isnan(away), FARTHEST_KM, away)
+    return np.where(np.isnan(away), FARTHEST_KM, away)
 
 
 def geoscores(away: np.ndarray) -> np.ndarray:
