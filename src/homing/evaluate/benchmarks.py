@@ -52,8 +52,7 @@ BENCHMARKS = {
 def recognise(photo_ids: pd.Series) -> Benchmark | None:
     """The benchmark with so many photos and such names, if there is one."""
     for benchmark in BENCHMARKS.values():
-        ids = names_of(photo_ids, benchmark)
-        if len(ids) == benchmark.photos and ids.str.fullmatch(benchmark.names).all():
+        if len(photo_ids) == benchmark.photos and names_of(photo_ids, benchmark).str.fullmatch(benchmark.names).all():
             return benchmark
     return None
 

@@ -13,7 +13,7 @@ from homing.errors import HomingError
 from homing.evaluate.benchmarks import BENCHMARKS, Benchmark, check_truth, names_of, recognise
 from homing.evaluate.bootstrap import cluster_numbers
 from homing.evaluate.countries import continents, three_letters
-from homing.evaluate.distances import FARTHEST_KM, distances_km
+from homing.evaluate.distances import FARTHEST_KM, away_km, rows_of
 from homing.evaluate.measures import RADII_KM, Measured, Sampling, by_group, differences, hit, measure
 from homing.evaluate.published import published
 from homing.evaluate.reading import EXAMPLES, Places, Problem, read_places
@@ -129,12 +129,12 @@ def _clusters(frame: pd.DataFrame, cluster: str) -> np.ndarray:
 def answer(truth: Truth, predictions: Places, settings: Settings) -> Answers:
     """Distances and hits of the answers, and what is wrong with them: missing, for other photos, swapped."""
     frame = predictions.frame.assign(photo_id=names_of(predictions.frame["photo_id"], truth.benchmark))
-    away = distances_km(truth.frame, frame)
-    at = pd.Index(frame["photo_id"]).get_indexer(truth.frame["photo_id"])
+    at = rows_of(truth.frame["photo_id"], frame["photo_id"])
+    away = away_km(truth.frame, frame, at)
     answered = at >= 0
     problems = list(predictions.problems)
     missing = truth.frame.loc[~answered, "photo_id"]
-    extra = _extra(frame["photo_id"], truth)
+    extra = _extra(frame["photo_id"].drop(index=at[answered]), truth)
     problems += _told(
         predictions.path, "missing", missing, "photos of the truth without a usable answer, which count as wrong"
     )
@@ -143,8 +143,8 @@ def answer(truth: Truth, predictions: Places, settings: Settings) -> Answers:
     return Answers(away, answered, _hits(truth, frame, at, settings), problems)
 
 
-def _extra(photo_ids: pd.Series, truth: Truth) -> pd.Series:
-    extra = photo_ids[~photo_ids.isin(truth.frame["photo_id"])]
+def _extra(extra: pd.Series, truth: Truth) -> pd.Series:
+    """Answers to other photos, without those that a benchmark is known to lack the truth of."""
     excused = truth.benchmark.without_truth if truth.benchmark else ()
     return extra[~extra.str.startswith(excused)] if excused else extra
 
