@@ -1,5 +1,7 @@
 """Calibration and regions against distributions whose probabilities are known, and against scipy."""
 
+import json
+
 import numpy as np
 import pytest
 from scipy import integrate, optimize, stats
@@ -17,6 +19,9 @@ from homing.evaluate.calibration import (
     softmax,
     von_mises_fisher,
 )
+from homing.evaluate.ceilings import Points, ceilings, stages
+from homing.evaluate.confidence import Ranked, describe_confidence
+from homing.evaluate.distances import FARTHEST_KM
 from homing.evaluate.regions import (
     ConformalCells,
     circle_area_km2,
@@ -25,7 +30,7 @@ from homing.evaluate.regions import (
     coverage,
     region,
 )
-from homing.sphere import EARTH_RADIUS_KM, from_vectors, unit_vectors
+from homing.sphere import EARTH_RADIUS_KM, from_vectors, haversine_km, unit_vectors
 
 CELLS = 40
 
@@ -191,3 +196,64 @@ def test_risk_against_coverage_by_plain_loops():
     own, best, none = area_under_risk(-loss + rng.normal(0, 50, 200), loss)
     assert best < own < none
     assert area_under_risk(-loss, loss)[0] == best
+
+
+def test_what_the_probabilities_lack_is_everywhere():
+    cells, true = np.array([[48.0, 2.0]]), np.array([[-33.0, 151.0]])
+    found = negative_log_likelihood(np.array([[0.75]]), cells, true, 100.0)
+    assert found == pytest.approx(-np.log(0.25 / (4 * np.pi * EARTH_RADIUS_KM**2)))
+
+
+def ranked_photos(count: int, proud: float) -> tuple[Ranked, np.ndarray]:
+    """The best 25 of 40 cells, as a run keeps them, with probabilities that are right, or too proud."""
+    rng = np.random.default_rng(20)
+    logits, true = drawn(count, 21)
+    middles = np.column_stack([rng.uniform(-60, 60, CELLS), rng.uniform(-180, 180, CELLS)])
+    vectors = unit_vectors(*middles.T)[true] + rng.normal(0, 0.02, (count, 3))
+    place = np.column_stack(from_vectors(vectors))
+    best = np.argsort(-logits, axis=1)[:, :25]
+    column = np.where((best == true[:, None]).any(axis=1), (best == true[:, None]).argmax(axis=1), -1)
+    probability = np.take_along_axis(softmax(logits * proud), best, axis=1)
+    away = haversine_km(*place.T, *middles[best[:, 0]].T)
+    ranked = Ranked(probability, np.full(best.shape, 1e6), middles[best], column, away, place)
+    return ranked, np.arange(count) // 4
+
+
+def test_a_runs_confidence_is_described_and_pride_is_seen():
+    right, proud = (describe_confidence(*ranked_photos(4000, heat), [750, 2500], seed=0) for heat in (1.0, 2.0))
+    json.dumps(right, allow_nan=False)
+    for radius in ("within_750_km", "within_2500_km"):
+        assert (
+            right["reliability"][radius]["expected_error"] < 0.04 < 0.1 < proud["reliability"][radius]["expected_error"]
+        )
+    assert right["negative_log_likelihood"] < proud["negative_log_likelihood"]
+    assert abs(right["regions"]["0.9"]["covered"] - 0.9) < 0.06
+    assert proud["regions"]["0.9"]["covered"] < 0.8
+    for found in (right, proud):
+        for level in (0.5, 0.9):
+            assert found["conformal"][f"{level:g}"]["covered"] == pytest.approx(level, abs=0.03)
+        risks = list(found["risk_km_by_coverage"].values())
+        assert risks == sorted(risks) and found["mean_risk_km"]["best"] < found["mean_risk_km"]["own"] < risks[-1]
+    few, names = ranked_photos(20, 1.0)
+    assert describe_confidence(few, names, [750], seed=0)["conformal"] is None
+
+
+def test_ceilings_by_brute_force():
+    rng = np.random.default_rng(22)
+    truth = np.column_stack([rng.uniform(-60, 60, 60), rng.uniform(-180, 180, 60)])
+    middles = np.column_stack([rng.uniform(-60, 60, 12), rng.uniform(-180, 180, 12)])
+    cells = np.argsort(rng.random((60, 12)), axis=1)[:, :5]
+    true_cell = rng.integers(0, 12, 60)
+    photos = Points(rng.integers(0, 11, 400), rng.uniform(-60, 60, 400), rng.uniform(-180, 180, 400))  # cell 11: none
+    found = stages(truth, cells, middles[cells], true_cell, {"photo": photos})
+    for row in range(60):
+        middle = haversine_km(*truth[row], *middles.T)
+        photo = haversine_km(*truth[row], photos.latitude, photos.longitude)
+        reach = [photo[photos.cell_id == cell].min() if cell < 11 else middle[cell] for cell in cells[row]]
+        own = photo[photos.cell_id == true_cell[row]].min() if true_cell[row] < 11 else FARTHEST_KM
+        expected = [middle[cells[row, 0]], middle[cells[row]].min(), reach[0], min(reach), own]
+        np.testing.assert_allclose([values[row] for values in found.values()], expected, rtol=1e-6)
+    figures = ceilings(found, [200, 2500])
+    assert list(figures) == ["first_cell", "best_of_5_cells", "photo_in_first_cell", "photo_in_5_cells",
+                             "photo_in_true_cell"]  # fmt: skip
+    assert figures["photo_in_5_cells"]["median_km"] <= figures["photo_in_first_cell"]["median_km"]

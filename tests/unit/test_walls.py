@@ -59,7 +59,7 @@ def test_nothing_unpickles_or_runs_text(path):
     [
         ("sphere.py", {"numpy"}),
         ("captions", {"numpy", "pandas", "pyarrow"}),
-        ("evaluate", {"numba", "numpy", "pandas", "PIL", "pyarrow"}),
+        ("evaluate", {"numba", "numpy", "pandas", "PIL", "pyarrow", "scipy"}),
         ("refine", {"numba", "numpy", "pandas", "scipy", "sklearn"}),
     ],
 )

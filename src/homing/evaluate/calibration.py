@@ -106,11 +106,14 @@ def negative_log_likelihood(
     """-log of the density (per km2) at each true place (n,): a mixture of von Mises-Fisher distributions around cells.
 
     probabilities: (n, c); cells: (c, 2) or (n, c, 2) middles; true: (n, 2); spread_km: one, or (c,) of the cells, as
-    the root mean square distance of their training photos over the root of 2. A cell of probability 0 adds nothing.
+    the root mean square distance of their training photos over the root of 2. What the probabilities lack to 1, as when
+    only the best cells are kept, is spread evenly over the globe.
     """
     away = haversine_km(true[:, :1], true[:, 1:], cells[..., 0], cells[..., 1])
     with np.errstate(divide="ignore"):
         parts = np.log(probabilities) + von_mises_fisher(away, spread_km)
+        elsewhere = np.log(np.clip(1 - probabilities.sum(axis=1), 0, 1)) - np.log(4 * np.pi * EARTH_RADIUS_KM**2)
+    parts = np.column_stack([parts, elsewhere])
     top = parts.max(axis=1)
     return -(top + np.log(np.exp(parts - top[:, None]).sum(axis=1)))
 
