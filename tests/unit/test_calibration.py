@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import integrate, optimize, stats
 
@@ -30,6 +31,7 @@ from homing.evaluate.regions import (
     coverage,
     region,
 )
+from homing.evaluate.stages import describe_stages
 from homing.sphere import EARTH_RADIUS_KM, from_vectors, haversine_km, unit_vectors
 
 CELLS = 40
@@ -257,3 +259,40 @@ def test_ceilings_by_brute_force():
     assert list(figures) == ["first_cell", "best_of_5_cells", "photo_in_first_cell", "photo_in_5_cells",
                              "photo_in_true_cell"]  # fmt: skip
     assert figures["photo_in_5_cells"]["median_km"] <= figures["photo_in_first_cell"]["median_km"]
+
+
+def run_tables(ranked: Ranked, names: np.ndarray) -> dict[str, pd.DataFrame]:
+    """The same photos as a run's tables, their rows in another order."""
+    count, ranks = ranked.probability.shape
+    middles, cell = np.unique(ranked.middles.reshape(-1, 2), axis=0, return_inverse=True)
+    cell = cell.reshape(count, ranks)
+    ids = np.array([f"p{number:05d}" for number in range(count)])
+    predictions = pd.DataFrame({"photo_id": np.repeat(ids, ranks), "rank": np.tile(np.arange(ranks), count)})
+    predictions["cell_id"], predictions["probability"] = cell.ravel(), ranked.probability.ravel()
+    cells = pd.DataFrame({"cell_id": range(len(middles)), "latitude": middles[:, 0], "longitude": middles[:, 1]})
+    own = np.where(ranked.true >= 0, cell[np.arange(count), ranked.true], len(middles))
+    truth = pd.DataFrame({"photo_id": ids, "latitude": ranked.place[:, 0], "longitude": ranked.place[:, 1]})
+    return {
+        "truth": truth.assign(author=names.astype(str)).sample(frac=1, random_state=1),
+        "predictions": predictions.sample(frac=1, random_state=2),
+        "cells": cells.assign(area_km2=1e6).sample(frac=1, random_state=3),
+        "assignments": pd.DataFrame({"photo_id": ids, "cell_id": own}).sample(frac=1, random_state=4),
+    }
+
+
+def test_a_runs_tables_give_what_its_arrays_give():
+    ranked, names = ranked_photos(400, 1.0)
+    made = run_tables(ranked, names)
+    found = describe_stages(**made, points={}, radii_km=[750, 2500], seed=0)
+    direct = describe_confidence(ranked, names, [750, 2500], seed=0)
+    confidence = found["confidence"]
+    assert confidence["reliability"]["within_750_km"]["stated"] == pytest.approx(
+        direct["reliability"]["within_750_km"]["stated"]
+    )
+    assert confidence["regions"]["0.9"] == pytest.approx(direct["regions"]["0.9"])
+    assert found["ceilings"]["first_cell"]["median_km"] == pytest.approx(np.median(ranked.away_km))
+    nobody = made | {"assignments": made["assignments"].iloc[:0]}
+    assert describe_stages(**nobody, points={}, radii_km=[750], seed=0) == {"ceilings": None, "confidence": None}
+    short = made | {"predictions": made["predictions"].iloc[1:]}
+    with pytest.raises(HomingError, match="not every photo has the ranks 0 to 24"):
+        describe_stages(**short, points={}, radii_km=[750], seed=0)
