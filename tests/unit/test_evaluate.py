@@ -9,8 +9,10 @@ from PIL import Image
 
 from homing.errors import HomingError
 from homing.evaluate.baselines import constant_guess, nearest_rows, thumbnail
-from homing.evaluate.distances import FARTHEST_KM, clusters, distances_km, figures, geoscore, score
+from homing.evaluate.bootstrap import cluster_numbers, resample
+from homing.evaluate.distances import FARTHEST_KM, distances_km, geoscores
 from homing.evaluate.geocells import score_geocells
+from homing.evaluate.measures import Sampling, by_group, differences, hit, measure, score
 from homing.evaluate.provenance import git_commit, versions
 from homing.evaluate.summary import durations, summarise
 from homing.evaluate.tasks import score_tasks
@@ -58,31 +60,107 @@ def test_an_answer_given_twice_is_an_error(truth):
 
 
 def test_a_radius_includes_its_border():
-    away = np.array([1.0, 25.0, 25.0000001, 199.0])
-    found = figures(away, 0, pd.Series([None] * 4), RADII, seed=1)
+    found = measure(np.array([1.0, 25.0, 25.0000001, 199.0]), {}, RADII, np.arange(4), Sampling(draws=0)).values
     assert (found["within_1_km"], found["within_25_km"], found["within_200_km"]) == (0.25, 0.5, 1.0)
 
 
 def test_geoscore_by_its_formula():
-    assert geoscore(np.array([0.0])) == 5000
-    assert geoscore(np.array([1492.7, 0.0])) == pytest.approx(2500 * (1 + np.exp(-1)))
+    np.testing.assert_allclose(geoscores(np.array([1492.7, 0.0])), [5000 * np.exp(-1), 5000])
 
 
-def test_intervals_are_wider_when_photographers_repeat_themselves(truth):
+def drawn_clusters(clusters: np.ndarray, draws: int, seed: int) -> list[np.ndarray]:
+    """The photos of each draw, copied; how often each cluster counts is read off the means of its indicator."""
+    count = clusters.max() + 1
+    shares, _ = resample(np.eye(count)[clusters], clusters, np.zeros(len(clusters)), [], draws, seed)
+    rows = []
+    for share in shares / np.bincount(clusters):
+        times = np.round(share / share.sum() * count).astype(int)
+        rows.append(np.repeat(np.arange(len(clusters)), times[clusters]))
+    return rows
+
+
+def test_draws_are_those_of_copied_photos_whatever_the_workers():
+    rng = np.random.default_rng(6)
+    clusters = pd.factorize(rng.integers(0, 25, 300))[0]
+    away, levels = rng.gamma(0.5, 800, 300).round(), [0.9, 0.0, 0.5, 0.25, 1.0]
+    values = np.column_stack([away, away <= 200])
+    means, quantiles = resample(values, clusters, away, levels, draws=200, seed=3)
+    for row, photos in enumerate(drawn_clusters(clusters, 200, 3)):
+        np.testing.assert_allclose(means[row], values[photos].mean(axis=0))
+        np.testing.assert_allclose(quantiles[row], np.quantile(away[photos], levels))
+    for workers in (2, 7):
+        again = resample(values, clusters, away, levels, draws=200, seed=3, workers=workers)
+        np.testing.assert_array_equal(again[0], means)
+        np.testing.assert_array_equal(again[1], quantiles)
+
+
+def test_each_cluster_is_drawn_once_on_average_and_spread_as_a_multinomial():
+    count, draws = 50, 20_000
+    shares, _ = resample(np.eye(count), np.arange(count), np.zeros(count), [], draws, seed=9)
+    times = shares * count
+    assert np.allclose(times.sum(axis=1), count)
+    np.testing.assert_allclose(times.mean(axis=0), 1, atol=5 * np.sqrt((1 - 1 / count) / draws))
+    covariance = np.cov(times.T)
+    np.testing.assert_allclose(np.diag(covariance), 1 - 1 / count, rtol=0.06)
+    apart = covariance[~np.eye(count, dtype=bool)]
+    assert apart.mean() == pytest.approx(-1 / count, rel=0.05) and np.abs(apart).max() < 0.06
+
+
+def test_intervals_are_wider_when_photographers_repeat_themselves():
     rng = np.random.default_rng(2)
     level = rng.uniform(10, 1000, 10)
     away = np.repeat(level, 20) * rng.uniform(0.9, 1.1, 200)
-    authors = pd.Series(np.repeat([f"a{number}" for number in range(10)], 20))
-    clustered = figures(away, 0, authors, RADII, seed=1)["interval_95"]["mean_km"]
-    alone = figures(away, 0, pd.Series([None] * 200), RADII, seed=1)["interval_95"]["mean_km"]
+    authors = np.repeat(np.arange(10), 20)
+    clustered, alone = (
+        measure(away, {}, RADII, groups, Sampling(seed=1)).figures()["interval_95"]["mean_km"]
+        for groups in (authors, np.arange(200))
+    )
     assert clustered[0] < alone[0] < away.mean() < alone[1] < clustered[1]
-    error = away.std() / np.sqrt(200)
-    assert alone[1] - alone[0] == pytest.approx(2 * 1.96 * error, rel=0.15)
+    assert alone[1] - alone[0] == pytest.approx(2 * 1.96 * away.std() / np.sqrt(200), rel=0.15)
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say():
+    rng = np.random.default_rng(7)
+    held = 0
+    for trial in range(200):
+        level = rng.normal(0, 1, 60)
+        away = 500 + 100 * (np.repeat(level, 5) + rng.normal(0, 1, 300))
+        bounds = measure(away, {}, [], np.repeat(np.arange(60), 5), Sampling(300, trial)).figures()["interval_95"]
+        held += bounds["mean_km"][0] <= 500 <= bounds["mean_km"][1]
+    assert 178 <= held <= 199  # 95 % of 200, within what chance and 60 clusters allow
 
 
 def test_photos_without_a_photographer_are_by_themselves(truth):
-    groups = clusters(truth["author"])
-    assert len(groups) == 9 + 20 and sorted(np.concatenate(groups)) == list(range(200))
+    numbers = cluster_numbers(truth["author"])
+    assert len(np.unique(numbers)) == 9 + 20 == numbers.max() + 1
+    assert all(len(set(numbers[start : start + 20])) == 1 for start in range(0, 180, 20))
+
+
+def test_differences_of_two_files_are_paired():
+    rng = np.random.default_rng(8)
+    away = rng.gamma(0.5, 2000, 400)
+    better = away * 0.9
+    groups = np.arange(400) // 4
+    first, second = (measure(one, {}, RADII, groups, Sampling(seed=1)) for one in (better, away))
+    found = differences(first, second)["mean_km"]
+    assert found["difference"] == pytest.approx(-0.1 * away.mean())
+    assert found["interval_95"][1] < 0
+    alone = first.figures()["interval_95"]["mean_km"]
+    assert found["interval_95"][1] - found["interval_95"][0] < 0.15 * (alone[1] - alone[0])
+
+
+def test_groups_are_measured_as_if_alone(truth):
+    away = np.random.default_rng(9).gamma(0.5, 800, 200)
+    names = pd.Series(np.where(np.arange(200) < 150, "AAA", "BBB"), dtype="str").where(np.arange(200) < 190)
+    known = {"country_accuracy": hit(pd.Series(["AAA"] * 199 + [None]), names)}
+    found = by_group(names, away, known, RADII, np.arange(200), Sampling(seed=4))
+    assert list(found) == ["AAA", "BBB"] and (found["AAA"]["n"], found["BBB"]["n"]) == (150, 40)
+    assert (found["AAA"]["country_accuracy"], found["BBB"]["country_accuracy"]) == (1, 0)
+    alone = measure(away[150:190], {}, RADII, np.arange(40), Sampling(seed=4)).figures()
+    assert found["BBB"]["median_km"] == np.median(away[150:190])
+    assert found["BBB"]["interval_95"]["median_km"] == alone["interval_95"]["median_km"]
+    few = by_group(names, away, {}, RADII, np.zeros(200, dtype=int), Sampling())
+    assert "interval_95" not in few["AAA"] and few["AAA"]["clusters"] == 1
 
 
 def test_the_constant_guess_is_the_best_of_the_training_places():

@@ -61,7 +61,7 @@ def test_nothing_unpickles_or_runs_text(path):
     [
         ("sphere.py", {"numpy"}),
         ("captions", {"numpy", "pandas", "pyarrow"}),
-        ("evaluate", {"numpy", "pandas", "PIL"}),
+        ("evaluate", {"numba", "numpy", "pandas", "PIL", "pyarrow", "scipy"}),
         ("refine", {"numba", "numpy", "pandas", "scipy", "sklearn"}),
     ],
 )

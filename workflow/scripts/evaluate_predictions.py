@@ -4,14 +4,16 @@ import pyarrow.parquet as pq
 
 from homing import tables
 from homing.errors import HomingError
-from homing.evaluate.distances import score
 from homing.evaluate.geocells import score_geocells
+from homing.evaluate.measures import score
+from homing.evaluate.stages import describe_stages, photos_in_cells
 from homing.evaluate.tasks import score_tasks
 from homing.files import write_json
 from homing.jobs import job
 from homing.photos.splits import in_set
 
 READOUTS = ("geocell", "refined", "constant", "thumbnail")
+CELLS = ["cell_id", "country", "latitude", "longitude", "area_km2"]
 COLUMNS = ["photo_id", "latitude", "longitude", "author"]
 
 with job(snakemake) as config:
@@ -30,12 +32,17 @@ with job(snakemake) as config:
     training = labelled(files.train_photos, files.train_labels, in_set(splits, "train"))
     readouts = {name: tables.read(files[name], "predictions") for name in READOUTS}
     readouts = {name: table for name, table in readouts.items() if len(table)}
-    cells = pq.read_metadata(files.geocells).num_rows
+    cells = pq.read_table(files.geocells, columns=CELLS).to_pandas()
+    country = cells.set_index("cell_id")["country"]  # no cell crosses a border
+    for name in ("geocell", "refined"):
+        readouts[name]["country"] = country.reindex(readouts[name]["cell_id"]).to_numpy()
     assignments = tables.read(files.assignments, "assignments")
+    points = {"photo": photos_in_cells(training, assignments)}
     metrics = {
         "n": len(truth),
         "readouts": score(truth, readouts, settings["radii_km"], config["seed"]),
-        "geocell": {"cells": cells} | score_geocells(readouts["geocell"], assignments, cells),
+        "geocell": {"cells": len(cells)} | score_geocells(readouts["geocell"], assignments, len(cells)),
+        **describe_stages(truth, readouts["geocell"], cells, assignments, points, settings["radii_km"], config["seed"]),
         "tasks": score_tasks(truth, tables.read(files.tasks, "tasks"), training),
     }
     write_json(snakemake.output.metrics, metrics)

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from homing.cli.evaluate import add_arguments as add_evaluate_arguments
 from homing.errors import HomingError
 
 
@@ -22,6 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     predict.add_argument("--no-refine", action="store_true", help="answer with the middle of the geocells")
     predict.add_argument("--coarse", choices=["country", "region"], help="answer countries or regions, not places")
     predict.set_defaults(run=_predict)
+    evaluate = commands.add_parser("evaluate", help="score a file of predictions against the truth")
+    add_evaluate_arguments(evaluate)
+    evaluate.set_defaults(run=_evaluate)
     options = parser.parse_args(arguments)
     try:
         return options.run(options)
@@ -34,3 +38,9 @@ def _predict(options: argparse.Namespace) -> int:
     from homing.cli.predict import predict
 
     return predict(options)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from homing.cli.evaluate import evaluate
+
+    return evaluate(options)

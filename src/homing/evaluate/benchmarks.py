@@ -1,0 +1,112 @@
+"""The public benchmarks: how many photos each has, how they are named, and whether a truth file can be right."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from homing.errors import HomingError
+from homing.evaluate.reading import Places, Problem
+from homing.sphere import haversine_km
+
+NEAR_KM = 1.0  # a known place may differ by so much
+SOUTH = -60  # nobody lives farther south; a share of photos there, with no longitude beyond 90, is a swapped file
+FEWEST_ROWS = 30  # too few to tell a swapped file from a small region
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A benchmark's facts. `prefix` is cut from names; photos that begin with `without_truth` are no fault."""
+
+    name: str
+    title: str
+    photos: int
+    names: str
+    prefix: str | None = None
+    known: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # beginning of an id: its place
+    without_truth: tuple[str, ...] = ()
+
+
+FLICKR = r"\d{3,12}_[0-9a-f]{6,12}(?:_.*)?"
+BENCHMARKS = {
+    one.name: one
+    for one in (
+        Benchmark("im2gps", "IM2GPS", 237, FLICKR, prefix=r"^.*_\d{5}_(?=\d{3,12}_[0-9a-f])"),
+        Benchmark(
+            "im2gps3k",
+            "IM2GPS3k",
+            2997,
+            FLICKR,
+            known={"1000269685_": (32.325436, -64.764404)},
+            without_truth=("199384251_7860f20c04", "253668751_c8cce71b58", "504935857_52562f0ee0"),
+        ),
+        Benchmark("yfcc4k", "YFCC4k", 4536, r"\d{3,12}"),
+        Benchmark("yfcc26k", "YFCC26k", 25600, r"[0-9a-f]{1,3}_[0-9a-f]{1,3}_\d{3,12}"),
+        Benchmark("osv5m", "OSV-5M test", 210122, r"\d{10,20}"),
+    )
+}
+
+
+def recognise(photo_ids: pd.Series) -> Benchmark | None:
+    """The benchmark with so many photos and such names, if there is one."""
+    for benchmark in BENCHMARKS.values():
+        if len(photo_ids) == benchmark.photos and names_of(photo_ids, benchmark).str.fullmatch(benchmark.names).all():
+            return benchmark
+    return None
+
+
+def names_of(photo_ids: pd.Series, benchmark: Benchmark | None) -> pd.Series:
+    """Ids as the benchmark has them, without what its archive puts before them."""
+    if benchmark is None or benchmark.prefix is None:
+        return photo_ids
+    return photo_ids.str.replace(benchmark.prefix, "", regex=True)
+
+
+def check_truth(truth: Places, benchmark: Benchmark | None, expected: int | None) -> list[Problem]:
+    """What is wrong with the truth beside its rows: photos missing or too many, names of another benchmark.
+
+    Raises HomingError when latitude and longitude are swapped, or nothing is left.
+    """
+    frame = truth.frame
+    if frame.empty:
+        raise HomingError(f"{truth.path}: no photo with a place in it; nothing to score against")
+    refuse_swapped(truth)
+    problems = []
+    if expected is not None and len(frame) != expected:
+        message = f"{truth.path}: {len(frame):,} photos with a place, not the {expected:,} that were expected"
+        problems.append(Problem("number of photos", f"{message}; figures of another number do not compare"))
+    if benchmark is not None:
+        _refuse_moved(truth, benchmark)
+        other = ~frame["photo_id"].str.fullmatch(benchmark.names)
+        if other.any():
+            first = frame.loc[other, "photo_id"].iloc[0]
+            message = f"{truth.path}: {other.sum():,} ids are no names of {benchmark.title}, the first is {first!r}"
+            problems.append(Problem("names", message, int(other.sum())))
+    return problems
+
+
+def refuse_swapped(truth: Places) -> None:
+    """Raise HomingError when most rejected rows fit the other way round, or photos lie where nobody is."""
+    outside = sum(problem.count for problem in truth.problems if problem.kind == "out of range")
+    latitude, longitude = truth.frame["latitude"], truth.frame["longitude"]
+    far_south = len(truth.frame) >= FEWEST_ROWS and np.mean(latitude < SOUTH) > 0.02 and longitude.abs().max() <= 90
+    if outside > 0.02 * (len(truth.frame) + outside) or far_south:
+        raise HomingError(
+            f"{truth.path}: latitude and longitude are swapped: {outside:,} latitudes beyond 90 degrees, "
+            f"{np.mean(latitude < SOUTH):.0%} of the others in Antarctica. Rename the columns"
+        )
+
+
+def _refuse_moved(truth: Places, benchmark: Benchmark) -> None:
+    for beginning, place in benchmark.known.items():
+        rows = truth.frame[truth.frame["photo_id"].str.match(re.escape(beginning))]
+        away = haversine_km(rows["latitude"], rows["longitude"], *place)
+        if (away > NEAR_KM).any():
+            row = rows[away > NEAR_KM].iloc[0]
+            raise HomingError(
+                f"{truth.path}: {row['photo_id']} is at {row['latitude']:.5f}, {row['longitude']:.5f}, but lies at "
+                f"{place[0]:.5f}, {place[1]:.5f} (latitude, longitude); an early copy of {benchmark.title} has the "
+                "two names swapped in its header"
+            )

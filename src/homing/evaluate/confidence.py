@@ -1,0 +1,100 @@
+"""Whether the probabilities of a `predictions` table can be trusted: everything about them that metrics tell."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from homing.evaluate.calibration import (
+    area_under_risk,
+    fit_spread_km,
+    negative_log_likelihood,
+    probability_within,
+    reliability,
+    risk_against_coverage,
+)
+from homing.evaluate.regions import ConformalCells, coverage, region
+
+LEVELS = (0.5, 0.9)
+SHARES = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)  # of photos answered, in the risk against coverage
+FEWEST_PHOTOS = 20  # of each half; too few for conformal regions otherwise
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """The best cells of photos: probability, and area, (n, k); middles (n, k, 2); true (n,) the column of the cell that
+    holds the photo, -1 where it is none of them; away_km (n,) of the first answer; place (n, 2) the true one."""
+
+    probability: np.ndarray
+    area_km2: np.ndarray
+    middles: np.ndarray
+    true: np.ndarray
+    away_km: np.ndarray
+    place: np.ndarray
+
+    def some(self, rows: np.ndarray) -> "Ranked":
+        """Those of some photos."""
+        return Ranked(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+
+def describe_confidence(ranked: Ranked, clusters: np.ndarray, radii_km: Sequence[float], seed: int) -> dict[str, Any]:
+    """Calibration by radius, likelihood, regions and their coverage, risk against coverage; ready for JSON.
+
+    What must be fitted (the spread of the densities, conformal thresholds) is fitted on half the photographers and
+    measured on the other half, and the reverse.
+    """
+    answers, confidence = ranked.middles[:, 0], ranked.probability[:, 0]
+    diagrams = {}
+    for radius in radii_km:
+        stated = np.minimum(probability_within(ranked.probability, ranked.middles, answers, radius), 1)
+        found = reliability(stated, ranked.away_km <= radius)
+        filled = found.photos > 0
+        diagrams[f"within_{radius:g}_km"] = {
+            "expected_error": found.expected_error,
+            "photos": found.photos[filled].tolist(),
+            "stated": found.stated[filled].tolist(),
+            "true": found.true[filled].tolist(),
+        }
+    share, risk = risk_against_coverage(confidence, ranked.away_km)
+    at = np.searchsorted(share, SHARES)
+    own, best, none = area_under_risk(confidence, ranked.away_km)
+    return {
+        "kept_probability": float(ranked.probability.sum(axis=1).mean()),
+        "true_cell_kept": float((ranked.true >= 0).mean()),
+        "reliability": diagrams,
+        "regions": {f"{level:g}": _region(ranked, level) for level in LEVELS},
+        "risk_km_by_coverage": {f"{wanted:g}": float(risk[row]) for wanted, row in zip(SHARES, at, strict=True)},
+        "mean_risk_km": {"own": own, "best": best, "none": none},
+    } | _fitted(ranked, clusters, seed)
+
+
+def _region(ranked: Ranked, level: float) -> dict[str, float]:
+    return vars(coverage(region(ranked.probability, level), ranked.true, ranked.area_km2, level))
+
+
+def _fitted(ranked: Ranked, clusters: np.ndarray, seed: int) -> dict[str, Any]:
+    """Likelihood and conformal regions, each half of the photographers by the fit of the other."""
+    names = np.unique(clusters)
+    chosen = np.random.default_rng(seed).permutation(names)[: len(names) // 2]
+    first = np.isin(clusters, chosen)
+    if min(first.sum(), (~first).sum()) < FEWEST_PHOTOS:
+        return {"negative_log_likelihood": None, "conformal": None}
+    losses = np.empty(len(first))
+    inside: dict[float, list[tuple[np.ndarray, np.ndarray]]] = {level: [] for level in LEVELS}
+    for rows in (first, ~first):
+        fit, held = ranked.some(~rows), ranked.some(rows)
+        spread = fit_spread_km(fit.probability, fit.middles, fit.place)
+        losses[rows] = negative_log_likelihood(held.probability, held.middles, held.place, spread)
+        for level in LEVELS:
+            mask = ConformalCells.fit(fit.probability, fit.true, level, seed).regions(held.probability, seed + 1)
+            found = coverage(mask, held.true, held.area_km2, level)
+            inside[level].append((rows.mean() * np.array([found.covered, found.mean_area_km2]), mask.sum(axis=1)))
+    conformal = {}
+    for level, halves in inside.items():
+        covered, area = np.sum([figures for figures, _ in halves], axis=0)
+        cells = np.median(np.concatenate([count for _, count in halves]))
+        conformal[f"{level:g}"] = {
+            "level": level, "covered": float(covered), "mean_area_km2": float(area), "median_cells": float(cells),
+        }  # fmt: skip
+    return {"negative_log_likelihood": float(losses.mean()), "conformal": conformal}

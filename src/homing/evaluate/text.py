@@ -1,0 +1,128 @@
+"""An evaluation as text for a terminal."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+COUNTRIES = 20  # shown; JSON has all
+TITLES = {
+    "median_km": "median, km", "mean_km": "mean, km", "p10_km": "10 % quantile, km", "p25_km": "25 % quantile, km",
+    "p75_km": "75 % quantile, km", "p90_km": "90 % quantile, km", "geoscore": "GeoScore",
+    "country_accuracy": "country right", "region_accuracy": "region right",
+}  # fmt: skip
+LEADING = ("geoscore", "country_accuracy", "region_accuracy", "median_km", "mean_km")
+
+
+def as_text(found: Mapping[str, Any]) -> str:
+    """Rules, figures with intervals beside published ones, groups and leaks."""
+    parts = [_heading(found), _headline(found)]
+    if "figures_of_answered" in found:
+        parts.append(_row_table("Of the answered photos alone", {"answered": found["figures_of_answered"]}))
+    for name, title in (("per_continent", "Continent"), ("per_country", "Country")):
+        if found.get(name):
+            groups = dict(list(found[name].items())[:COUNTRIES])
+            more = f" (the {COUNTRIES} with most photos of {len(found[name])})" if len(found[name]) > COUNTRIES else ""
+            parts.append(_row_table(title + more, groups))
+    if "leaks" in found:
+        parts.append(_leaks(found["leaks"]))
+    if found["intervals"]["draws"] and len(parts) > 2:
+        parts.append("±: half the width of the 95 % interval; the bounds are in the JSON.")
+    return "\n\n".join(parts)
+
+
+def _heading(found: Mapping[str, Any]) -> str:
+    expected = f" of {found['expected']:,} expected" if found["expected"] else ""
+    benchmark = f"{found['benchmark']}: " if found["benchmark"] else ""
+    lines = [f"{found['predictions']} against {found['truth']}"]
+    lines.append(
+        f"{benchmark}{found['n']:,} photos{expected}; {found['answered']:,} answered ({found['answered_share']:.1%})"
+    )
+    lines += [f"- {rule}" for rule in found["rules"]]
+    intervals = found["intervals"]
+    if intervals["draws"]:
+        drawn = f"{intervals['draws']:,} bootstrap draws of {intervals['clusters']:,} {intervals['clusters_are']}"
+        lines.append(f"- 95 % intervals: {drawn}, seed {intervals['seed']}")
+    return "\n".join(lines)
+
+
+def _headline(found: Mapping[str, Any]) -> str:
+    """A line per figure: ours, its interval, the other file and the difference, published systems."""
+    figures, against, systems = found["figures"], found.get("against"), found["published"]
+    header = ["", "value", "95 % interval"]
+    header += ["other", "difference", "95 % interval"] if against else []
+    header += [system["system"] + ("" if system["leaks"] in ("no", "unknown") else " *") for system in systems]
+    rows = [header]
+    for name in _order(figures):
+        row = [title_of(name), value_of(name, figures[name]), _bounds(name, figures)]
+        if against:
+            difference = against["differences"].get(name, {})
+            row += [value_of(name, against["figures"].get(name)), value_of(name, difference.get("difference"), "+")]
+            row.append(_range(name, difference.get("interval_95"), "+"))
+        rows.append(row + [value_of(name, system.get(name)) for system in systems])
+    lines = [_aligned(rows)]
+    if against:
+        shares = f"nearer in {against['nearer_share']:.1%} of the photos, farther in {against['farther_share']:.1%}"
+        lines.append(f"other: {against['predictions']}; {shares}; the intervals are of paired differences")
+    lines += [f"{system['system']}: published, {system['source']}; leaks: {system['leaks']}" for system in systems]
+    return "\n".join(lines)
+
+
+def _row_table(title: str, groups: Mapping[str, Mapping[str, Any]]) -> str:
+    """A line per group: n, and the leading figures, each with half the width of its interval."""
+    first = next(iter(groups.values()))
+    names = [name for name in _order(first) if name.startswith("within_") or name in LEADING]
+    rows = [[title, "n", *(title_of(name) for name in names)]]
+    for group, figures in groups.items():
+        cells = [value_of(name, figures[name]) + _half_width(name, figures) for name in names]
+        rows.append([group, f"{figures['n']:,}", *cells])
+    return _aligned(rows)
+
+
+def _leaks(leaks: Mapping[str, Any]) -> str:
+    reasons = ", ".join(f"{count:,} by {reason}" for reason, count in leaks["by_reason"].items()) or "none"
+    lines = [f"Photos that training photos match: {leaks['photos']:,} ({leaks['share']:.1%}): {reasons}"]
+    groups = {"matched": leaks.get("figures_of_leaked"), "the others": leaks.get("figures_without")}
+    groups = {name: figures for name, figures in groups.items() if figures}
+    return "\n".join([*lines, _row_table("Photos", groups)]) if leaks["photos"] else lines[0]
+
+
+def _order(figures: Mapping[str, Any]) -> Iterator[str]:
+    yield from (name for name in figures if name.startswith("within_"))
+    yield from (name for name in TITLES if name in figures)
+
+
+def title_of(name: str) -> str:
+    """A figure's name for people."""
+    if name.startswith("within_"):
+        return f"within {name.removeprefix('within_').removesuffix('_km')} km"
+    return TITLES[name]
+
+
+def value_of(name: str, value: float | None, sign: str = "") -> str:
+    """A figure: shares in percent, kilometres with the digits that matter; a dash where there is none."""
+    if value is None:
+        return "-"
+    if name.startswith("within_") or name.endswith("_accuracy"):
+        return f"{100 * value:{sign}.1f}"
+    return f"{value:{sign},.0f}" if abs(value) >= 100 else f"{value:{sign}.1f}"
+
+
+def _bounds(name: str, figures: Mapping[str, Any]) -> str:
+    return _range(name, figures.get("interval_95", {}).get(name))
+
+
+def _range(name: str, bounds: Sequence[float] | None, sign: str = "") -> str:
+    return "" if bounds is None else f"[{value_of(name, bounds[0], sign)}, {value_of(name, bounds[1], sign)}]"
+
+
+def _half_width(name: str, figures: Mapping[str, Any]) -> str:
+    bounds = figures.get("interval_95", {}).get(name)
+    return "" if bounds is None else f" ±{value_of(name, (bounds[1] - bounds[0]) / 2)}"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
