@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from homing.refine.index import RefineIndex
 from homing.sphere import haversine_km
@@ -46,9 +47,10 @@ def refine(
     classifier's, the photo keeps the classifier's candidates. The probability of the k cells together is unchanged.
     """
     blocks = []
-    for start in range(0, max(len(vectors), 1), BLOCK):
-        some = candidates.rows(slice(start, start + BLOCK))
-        blocks.append(_refine_block(index, index.comparable(vectors[start : start + BLOCK]), some, temperature))
+    with threadpool_limits(1, user_api="blas"):  # the products are small: threads wait for each other more than they help
+        for start in range(0, max(len(vectors), 1), BLOCK):
+            some = candidates.rows(slice(start, start + BLOCK))
+            blocks.append(_refine_block(index, index.comparable(vectors[start : start + BLOCK]), some, temperature))
     moved = Candidates(
         *(np.concatenate([getattr(block, name) for block in blocks]) for name in Candidates.__annotations__)
     )
