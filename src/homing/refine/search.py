@@ -47,7 +47,7 @@ def refine(
     classifier's, the photo keeps the classifier's candidates. The probability of the k cells together is unchanged.
     """
     blocks = []
-    with threadpool_limits(1, user_api="blas"):  # the products are small: threads wait for each other more than they help
+    with threadpool_limits(1, user_api="blas"):  # products so small are slower on several threads
         for start in range(0, max(len(vectors), 1), BLOCK):
             some = candidates.rows(slice(start, start + BLOCK))
             blocks.append(_refine_block(index, index.comparable(vectors[start : start + BLOCK]), some, temperature))
@@ -77,7 +77,7 @@ def _nearest_prototypes(index: RefineIndex, vectors: np.ndarray, cell_id: np.nda
     alone = ~np.isin(cell_id, known)
     partly = alone.any(axis=1)
     seen: list[pd.DataFrame] = []
-    for cell, photos, ranks in _pairs(np.where(alone, -1, cell_id)):
+    for cell, photos, ranks in pairs(np.where(alone, -1, cell_id)):
         start, end = np.searchsorted(known, [cell, cell + 1])
         away = distances(vectors[photos], index.prototype_vectors[start:end])
         best = away.argmin(axis=1)
@@ -95,13 +95,13 @@ def _nearest_members(index: RefineIndex, vectors: np.ndarray, prototype: np.ndar
     starts = np.append(0, np.cumsum(index.prototypes["photos"]))
     member = starts[np.maximum(prototype, 0)]
     several = np.diff(starts)[np.maximum(prototype, 0)] > 1
-    for number, photos, ranks in _pairs(np.where(several, prototype, -1)):
+    for number, photos, ranks in pairs(np.where(several, prototype, -1)):
         start, end = starts[number : number + 2]
         member[photos, ranks] = start + distances(vectors[photos], index.member_vectors[start:end]).argmin(axis=1)
     return member
 
 
-def _pairs(numbers: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+def pairs(numbers: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Each number of (n, k) but -1, with the rows and the columns where it stands."""
     flat = numbers.ravel()
     order = np.argsort(flat, kind="stable")
