@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 TEMPERATURES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)  # of distances in 0..2
 MODE_RADII_KM = (25.0, 50.0, 100.0, 200.0, 400.0, 800.0)
 HIERARCHY_WEIGHTS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0)
+FITTED = ("temperature", "mode_radius_km", "hierarchy_weight", "gate_similarity")
 GATES = 200  # thresholds tried, at equal shares of the photos
 
 
@@ -44,11 +45,11 @@ def fit(
     coarser: np.ndarray,
 ) -> dict[str, Any]:
     """The parameters of `settings` with those that are null chosen on the validation photos given, and their losses."""
-    if not len(truth):
+    if not len(truth) and None in (settings[name] for name in FITTED):
         raise HomingError("refine: no validation photo to fit on; give temperature, gate_similarity, mode_radius_km "
                           "and hierarchy_weight in the configuration, or a larger splits.val_share")  # fmt: skip
     objective, furthest = settings["objective"], settings["max_move_km"]
-    chosen: dict[str, Any] = {name: settings[name] for name in ("temperature", "mode_radius_km", "hierarchy_weight")}
+    chosen: dict[str, Any] = {name: settings[name] for name in FITTED}
 
     def decide(name: str, values: Sequence[float], answer: Callable[[float], Candidates]) -> None:
         if chosen[name] is None:
@@ -60,7 +61,6 @@ def fit(
     refined = refine(index, vectors, candidates, chosen["temperature"], furthest)
     decide("mode_radius_km", MODE_RADII_KM, lambda value: mode_mean(refined, value))
     decide("hierarchy_weight", HIERARCHY_WEIGHTS, lambda value: hierarchical(refined, coarser, value))
-    chosen["gate_similarity"] = settings["gate_similarity"]
     if chosen["gate_similarity"] is None:
         place = index.members[["latitude", "longitude"]].to_numpy()[neighbours.row]
         found_km = haversine_km(place[:, 0], place[:, 1], truth[:, 0], truth[:, 1])
@@ -86,7 +86,7 @@ def gated(candidates: Candidates, neighbours: Neighbours, index: RefineIndex, ga
 
     The probability stays that of the first candidate.
     """
-    first = candidates.take(np.zeros((len(neighbours.row), 1), dtype=np.int64))
+    first = candidates.best(1)
     is_open = (neighbours.similarity >= gate_similarity)[:, None]
     row = neighbours.row[:, None]
     cell_id = index.prototypes["cell_id"].to_numpy()[index.members["prototype"].to_numpy()[row]]

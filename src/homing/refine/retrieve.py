@@ -6,8 +6,10 @@ embeddings: they add 4 bytes per photo and the centroids to it, not a second cop
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from homing.refine.index import BLOCK, RefineIndex, unit_length
 from homing.refine.search import pairs
@@ -25,6 +27,18 @@ class Lists:
     centroids: np.ndarray
     rows: np.ndarray
     starts: np.ndarray
+
+    def save(self, folder: str | Path) -> None:
+        """Write lists_<name>.npy into the index's folder."""
+        for name in self.__annotations__:
+            np.save(Path(folder) / f"lists_{name}.npy", getattr(self, name), allow_pickle=False)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Lists | None":
+        """The lists of the index in `folder`; None where it is small and has none."""
+        if not (Path(folder) / "lists_rows.npy").is_file():
+            return None
+        return cls(*(np.load(Path(folder) / f"lists_{name}.npy", allow_pickle=False) for name in cls.__annotations__))
 
 
 @dataclass(frozen=True)
@@ -56,6 +70,12 @@ def nearest_photos(
             similar[(own == theirs) & (own >= 0)] = -np.inf
         _keep_better(best, queries, row, similar)
     return best
+
+
+def author_numbers(queries: pd.Series, members: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """The same number for the same photographer in both, -1 where the name is missing."""
+    numbers, _ = pd.factorize(pd.concat([queries, members], ignore_index=True))
+    return numbers[: len(queries)], numbers[len(queries) :]
 
 
 def _keep_better(best: Neighbours, queries: np.ndarray, row: np.ndarray, similar: np.ndarray) -> None:

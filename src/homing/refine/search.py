@@ -26,6 +26,10 @@ class Candidates:
         """The candidates of each photo in another order, (n, j) of positions."""
         return Candidates(*(np.take_along_axis(getattr(self, name), order, axis=1) for name in self.__annotations__))
 
+    def best(self, count: int) -> "Candidates":
+        """The first `count` candidates of each photo, or as many as there are."""
+        return Candidates(*(getattr(self, name)[:, :count] for name in self.__annotations__))
+
     def rows(self, which: slice | np.ndarray) -> "Candidates":
         """The candidates of some photos."""
         return Candidates(*(getattr(self, name)[which] for name in self.__annotations__))
