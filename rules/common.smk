@@ -21,6 +21,18 @@ def settings(script, *keys):
     }
 
 
+def refine_settings(script, *names):
+    """Of the refinement, and of the seed, only what the script reads counts."""
+
+    def chosen(wildcards):
+        run = of_run(wildcards)
+        slice = {"refine": {name: run["refine"][name] for name in names if name != "seed"}}
+        slice |= {"seed": run["seed"]} if "seed" in names else {}
+        return {"config": slice, "code": fingerprint(HERE / f"workflow/scripts/{script}.py")}
+
+    return chosen
+
+
 def dataset_settings(script, *keys):
     """The same for a step of an import: only the data set's own configuration counts."""
 

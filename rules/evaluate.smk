@@ -1,5 +1,5 @@
 # Every prediction file of a photo set is scored by the same evaluator, baselines included.
-READOUTS = ["geocell", "refined", "constant", "thumbnail"]
+READOUTS = ["geocell", "refined", *FURTHER_READOUTS, "constant", "thumbnail"]
 
 
 rule evaluate_predictions:

@@ -1,4 +1,6 @@
-# Predictions of a photo set: the classifier's, the refined ones, and the baselines, all in the same table.
+# Predictions of a photo set: the classifier's, the refined ones, the places read out of them, and the baselines, all in
+# the same table.
+FURTHER_READOUTS = ["mode", "score", "median", "hierarchy", "retrieval"]
 
 
 rule predict_photos:
@@ -20,7 +22,7 @@ rule predict_photos:
         mem_mb=size_mb(2000, 4),
         runtime=120,
     params:
-        settings=settings("predict_photos", "refine"),
+        settings=refine_settings("predict_photos", "top_cells"),
     message:
         "Predict the {wildcards.photo_set} photos of run {wildcards.run}"
     script:
@@ -46,11 +48,49 @@ rule build_refine_index:
         mem_mb=size_mb(2000, 6),
         runtime=240,
     params:
-        settings=settings("build_refine_index", "refine"),
+        settings=refine_settings("build_refine_index", "optics", "seed"),
     message:
         "Cluster the training photos of run {wildcards.run} into prototypes"
     script:
         "../workflow/scripts/build_refine_index.py"
+
+
+rule fit_refinement:
+    input:
+        unpack(lambda wildcards: embeddings(wildcards, run_dataset(wildcards))),
+        predictions="results/runs/{run}/predictions/val/geocell.parquet",
+        photos=lambda wildcards: photo_files(run_dataset(wildcards))["photos"],
+        splits="results/runs/{run}/splits.parquet",
+        index="results/runs/{run}/refine_index",
+        hierarchy="results/runs/{run}/geocells/hierarchy.parquet",
+    output:
+        fitted="results/runs/{run}/refine.json",
+    log:
+        "results/logs/{run}/fit_refinement.log",
+    benchmark:
+        "results/benchmarks/{run}/fit_refinement.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: 2
+    resources:
+        mem_mb=size_mb(2000, 6),
+        runtime=120,
+    params:
+        settings=refine_settings(
+            "fit_refinement",
+            "top_cells",
+            "temperature",
+            "max_move_km",
+            "objective",
+            "mode_radius_km",
+            "hierarchy_weight",
+            "gate_similarity",
+            "exclude_author",
+        ),
+    message:
+        "Fit the refinement of run {wildcards.run} on its validation photos"
+    script:
+        "../workflow/scripts/fit_refinement.py"
 
 
 rule refine_predictions:
@@ -58,6 +98,7 @@ rule refine_predictions:
         unpack(lambda wildcards: embeddings(wildcards, set_dataset(wildcards))),
         predictions="results/runs/{run}/predictions/{photo_set}/geocell.parquet",
         index="results/runs/{run}/refine_index",
+        fitted="results/runs/{run}/refine.json",
     output:
         predictions="results/runs/{run}/predictions/{photo_set}/refined.parquet",
     log:
@@ -71,11 +112,40 @@ rule refine_predictions:
         mem_mb=size_mb(2000, 6),
         runtime=120,
     params:
-        settings=settings("refine_predictions", "refine"),
+        settings=refine_settings("refine_predictions", "top_cells", "max_move_km"),
     message:
         "Refine the {wildcards.photo_set} predictions of run {wildcards.run}"
     script:
         "../workflow/scripts/refine_predictions.py"
+
+
+rule read_out_predictions:
+    input:
+        unpack(lambda wildcards: embeddings(wildcards, set_dataset(wildcards))),
+        predictions="results/runs/{run}/predictions/{photo_set}/refined.parquet",
+        photos=lambda wildcards: photo_files(run_dataset(wildcards))["photos"],
+        query_photos=lambda wildcards: photo_files(set_dataset(wildcards))["photos"],
+        index="results/runs/{run}/refine_index",
+        hierarchy="results/runs/{run}/geocells/hierarchy.parquet",
+        fitted="results/runs/{run}/refine.json",
+    output:
+        **{name: f"results/runs/{{run}}/predictions/{{photo_set}}/{name}.parquet" for name in FURTHER_READOUTS},
+    log:
+        "results/logs/{run}/read_out_predictions/{photo_set}.log",
+    benchmark:
+        "results/benchmarks/{run}/read_out_predictions/{photo_set}.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: 2
+    resources:
+        mem_mb=size_mb(2000, 6),
+        runtime=120,
+    params:
+        settings=refine_settings("read_out_predictions", "readout", "score_radius_km", "exclude_author"),
+    message:
+        "Read places out of the {wildcards.photo_set} predictions of run {wildcards.run}"
+    script:
+        "../workflow/scripts/read_out_predictions.py"
 
 
 rule guess_baselines:
@@ -110,4 +180,9 @@ rule embeddings:
 
 rule refine:
     input:
-        [f"results/runs/{run}/predictions/{photo_set}/refined.parquet" for run in RUNS for photo_set in photo_sets(run)],
+        [
+            f"results/runs/{run}/predictions/{photo_set}/{readout}.parquet"
+            for run in RUNS
+            for photo_set in photo_sets(run)
+            for readout in ["refined", *FURTHER_READOUTS]
+        ],

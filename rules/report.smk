@@ -7,6 +7,7 @@ rule package_model:
         encoder="results/runs/{run}/pretrained",
         geocells="results/runs/{run}/geocells/geocells.parquet",
         index="results/runs/{run}/refine_index",
+        fitted="results/runs/{run}/refine.json",
         summary="results/runs/{run}/summary.json",
         provenance="results/runs/{run}/provenance.json",
     output:

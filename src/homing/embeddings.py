@@ -1,6 +1,6 @@
 """Reading what rule embed_photos wrote."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,3 +21,12 @@ def read_embeddings(
         return ids, array
     rows = np.flatnonzero(ids.isin(wanted))
     return ids.iloc[rows].reset_index(drop=True), array[rows]
+
+
+def read_in_order(vectors: str | Path, photo_ids: str | Path, wanted: Sequence[str]) -> np.ndarray:
+    """Embeddings (n, d), float16, one for each of the `wanted` photos in their order. Raises HomingError."""
+    ids, array = read_embeddings(vectors, photo_ids, wanted)
+    rows = pd.Index(ids).get_indexer(pd.Index(wanted, dtype=ids.dtype))
+    if (rows < 0).any():
+        raise HomingError(f"{vectors}: no embedding of photo {wanted[int(rows.argmin())]!r}; embed the photos again")
+    return array[rows]

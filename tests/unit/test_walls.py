@@ -62,7 +62,7 @@ def test_nothing_unpickles_or_runs_text(path):
         ("sphere.py", {"numpy"}),
         ("captions", {"numpy", "pandas", "pyarrow"}),
         ("evaluate", {"numba", "numpy", "pandas", "PIL", "pyarrow", "scipy"}),
-        ("refine", {"numba", "numpy", "pandas", "scipy", "sklearn"}),
+        ("refine", {"numba", "numpy", "pandas", "scipy", "sklearn", "threadpoolctl"}),
     ],
 )
 def test_small_rooms_stand_on_little(room, allowed):

@@ -17,8 +17,9 @@ pytestmark = pytest.mark.workflow
 
 # What follows each stage, up to the report and the package.
 SCORES = {"evaluate_predictions", "summarise_run", "make_report", "package_model", "all"}
-REFINED = {"build_refine_index", "refine_predictions"} | SCORES
-FINETUNED = {"finetune_geolocator", "embed_photos", "predict_photos"} | REFINED
+READ_OUT = {"read_out_predictions"} | SCORES
+REFINED = {"fit_refinement", "refine_predictions"} | READ_OUT
+FINETUNED = {"finetune_geolocator", "embed_photos", "predict_photos", "build_refine_index"} | REFINED
 PRETRAINED = {"pretrain_clip"} | FINETUNED
 CELLS = {"make_geocells", "compare_geocells", "report_geocells"} | FINETUNED
 LABELLED = {"label_photos", "report_labels", "write_captions"} | PRETRAINED | CELLS
@@ -115,7 +116,8 @@ CHANGES = {
     "pretrain.learning_rate": (config_override("pretrain: {learning_rate: 0.002}"), PRETRAINED),
     "finetune.tau_km": (config_override("finetune: {tau_km: 75}"), FINETUNED),
     "finetune.nodes (sizes the job only)": (config_override("finetune: {nodes: 2, processes_per_node: 2}"), set()),
-    "refine.temperature": (config_override("refine: {temperature: 0.6}"), {"predict_photos"} | REFINED),
+    "refine.temperature": (config_override("refine: {temperature: 0.6}"), REFINED),
+    "refine.readout": (config_override("refine: {readout: [mode, median]}"), READ_OUT),
     "evaluate.radii_km": (config_override("evaluate: {radii_km: [1, 100]}"), {"guess_baselines"} | SCORES),
     "a line of code in losses": (edited(LOSSES, "import torch", "import torch\n\nEXTRA = 1"), None),
     "a comment in losses": (edited(LOSSES, "import torch", "# why\nimport torch"), set()),

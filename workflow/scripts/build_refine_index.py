@@ -1,4 +1,4 @@
-"""Cluster the training photos of a run into prototypes."""
+"""Cluster the training photos of a run into prototypes, and many photos into lists for retrieval."""
 
 from homing import tables
 from homing.embeddings import read_embeddings
@@ -6,6 +6,7 @@ from homing.files import atomic_path
 from homing.jobs import job
 from homing.photos.splits import in_set
 from homing.refine.index import build_index
+from homing.refine.retrieve import EXACT_PHOTOS, build_lists
 
 with job(snakemake) as config:
     wanted = in_set(tables.read(snakemake.input.splits, "splits"), "train")
@@ -14,4 +15,7 @@ with job(snakemake) as config:
     photos = photos.merge(tables.read(snakemake.input.assignments, "assignments"), on="photo_id", validate="1:1")
     photos = photos.set_index("photo_id").loc[photo_ids].reset_index()
     with atomic_path(snakemake.output.index) as partial:
-        build_index(photos, vectors, config["refine"]["optics"]).save(partial)
+        index = build_index(photos, vectors, config["refine"]["optics"])
+        index.save(partial)
+        if len(photos) > EXACT_PHOTOS:
+            build_lists(index.member_vectors, config["seed"]).save(partial)

@@ -12,7 +12,7 @@ from homing.files import write_json
 from homing.jobs import job
 from homing.photos.splits import in_set
 
-READOUTS = ("geocell", "refined", "constant", "thumbnail")
+READOUTS = ("geocell", "refined", "mode", "score", "median", "hierarchy", "retrieval", "constant", "thumbnail")
 CELLS = ["cell_id", "country", "latitude", "longitude", "area_km2"]
 COLUMNS = ["photo_id", "latitude", "longitude", "author"]
 

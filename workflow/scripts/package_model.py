@@ -12,7 +12,7 @@ with job(snakemake) as config:
     files = snakemake.input
     about = {
         "run": snakemake.wildcards.run,
-        "refine": config["refine"],
+        "refine": config["refine"] | read_json(files.fitted),
         "summary": {
             name: value for name, value in read_json(files.summary).items() if "km" in name or "geocell" in name
         },

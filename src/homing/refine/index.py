@@ -7,23 +7,26 @@ photo_id, latitude, longitude), prototypes.npy and members.npy (float16), centre
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from homing.optics import optics_clusters
-from homing.sphere import EARTH_RADIUS_KM, spherical_mean, unit_vectors
+from homing.sphere import EARTH_RADIUS_KM, from_vectors, unit_vectors
 
 log = logging.getLogger(__name__)
+
+BLOCK = 32_768  # vectors in float32 at a time: 128 MB of 1,024 dimensions
 
 
 @dataclass(frozen=True)
 class RefineIndex:
     """prototypes, sorted by cell_id, and members, sorted by prototype, with one vector per row.
 
-    Vectors are centred on the mean of the training embeddings and have length 1, so that distances between them lie in
-    0..2 whatever the encoder.
+    Vectors (float16) are centred on the mean of the training embeddings and have length 1, so that distances between
+    them lie in 0..2 whatever the encoder.
     """
 
     prototypes: pd.DataFrame
@@ -42,9 +45,9 @@ class RefineIndex:
         folder.mkdir(parents=True, exist_ok=True)
         self.prototypes.to_parquet(folder / "prototypes.parquet", index=False)
         self.members.to_parquet(folder / "members.parquet", index=False)
-        np.save(folder / "prototypes.npy", self.prototype_vectors.astype(np.float16), allow_pickle=False)
-        np.save(folder / "members.npy", self.member_vectors.astype(np.float16), allow_pickle=False)
-        np.save(folder / "centre.npy", self.centre.astype(np.float32), allow_pickle=False)
+        np.save(folder / "prototypes.npy", self.prototype_vectors, allow_pickle=False)
+        np.save(folder / "members.npy", self.member_vectors, allow_pickle=False)
+        np.save(folder / "centre.npy", self.centre, allow_pickle=False)
 
     @classmethod
     def load(cls, folder: str | Path) -> "RefineIndex":
@@ -69,36 +72,66 @@ def build_index(photos: pd.DataFrame, vectors: np.ndarray, optics: Sequence[floa
     """The index of training photos (photo_id, latitude, longitude, cell_id) and their embeddings (n, d).
 
     optics: (min_samples, xi) of the clusters of each cell's coordinates. A photo in no cluster is a prototype of its
-    own. Haas et al., "PIGEON", CVPR 2024, section 3.4.
+    own. Haas et al., "PIGEON", CVPR 2024, section 3.4. Beside the embeddings it holds their float16 copy in the order
+    of the prototypes, and a block of them in float32.
     """
-    centre = np.asarray(vectors, dtype=np.float32).mean(axis=0) if len(vectors) else np.zeros(vectors.shape[1])
-    prepared = unit_length(np.asarray(vectors, dtype=np.float32) - centre)
     order = np.lexsort((photos["photo_id"], photos["cell_id"]))
-    photos, prepared = photos.iloc[order].reset_index(drop=True), prepared[order]
-    min_samples, xi = int(optics[0]), optics[1]
-    prototype = np.empty(len(photos), dtype=np.int64)
-    started = 0
-    for _, rows in sorted(photos.groupby("cell_id").indices.items()):
-        labels = cluster_places(
-            photos["latitude"].to_numpy()[rows], photos["longitude"].to_numpy()[rows], min_samples, xi
-        )
-        prototype[rows] = started + labels
-        started += labels.max() + 1
-    members = photos[["photo_id", "latitude", "longitude"]].assign(prototype=prototype)
-    order = np.argsort(prototype, kind="stable")
-    members, prepared, cell_ids = (
-        members.iloc[order].reset_index(drop=True),
-        prepared[order],
-        photos["cell_id"].iloc[order],
+    photos = photos.iloc[order].reset_index(drop=True)
+    prototype = _number_prototypes(photos, int(optics[0]), optics[1])
+    by_prototype = np.argsort(prototype, kind="stable")
+    members = photos.iloc[by_prototype].reset_index(drop=True).assign(prototype=prototype[by_prototype])
+    firsts = np.flatnonzero(np.diff(members["prototype"], prepend=-1))
+    centre = mean_vector(vectors)
+    member_vectors, means = _order_vectors(vectors, order[by_prototype], firsts, centre)
+    places = np.add.reduceat(unit_vectors(members["latitude"], members["longitude"]), firsts) if len(firsts) else []
+    latitude, longitude = from_vectors(np.reshape(places, (-1, 3)))
+    prototypes = pd.DataFrame(
+        {"prototype": np.arange(len(firsts)), "cell_id": members["cell_id"].to_numpy()[firsts]}
+        | {"latitude": latitude, "longitude": longitude, "photos": np.diff(firsts, append=len(members))}
     )
-    rows, means = [], np.empty((started, prepared.shape[1]), dtype=np.float32)
-    for number, own in sorted(members.groupby("prototype").indices.items()):
-        means[number] = prepared[own].mean(axis=0)
-        latitude, longitude = spherical_mean(members["latitude"].iloc[own], members["longitude"].iloc[own])
-        rows.append((number, int(cell_ids.iloc[own[0]]), latitude, longitude, len(own)))
-    prototypes = pd.DataFrame(rows, columns=["prototype", "cell_id", "latitude", "longitude", "photos"])
-    log.info("%d prototypes of %d photos in %d cells", started, len(photos), prototypes["cell_id"].nunique())
-    return RefineIndex(prototypes, members, unit_length(means), prepared, np.asarray(centre, dtype=np.float32))
+    log.info("%d prototypes of %d photos in %d cells", len(firsts), len(photos), prototypes["cell_id"].nunique())
+    return RefineIndex(
+        prototypes, members[["prototype", "photo_id", "latitude", "longitude"]], means, member_vectors, centre
+    )
+
+
+def mean_vector(vectors: np.ndarray) -> np.ndarray:
+    """The mean (d,) of vectors (n, d), block by block; zeros of none."""
+    total = np.zeros(vectors.shape[1])
+    for start in range(0, len(vectors), BLOCK):
+        total += np.asarray(vectors[start : start + BLOCK], dtype=np.float32).sum(axis=0, dtype=np.float64)
+    return (total / max(len(vectors), 1)).astype(np.float32)
+
+
+def _number_prototypes(photos: pd.DataFrame, min_samples: int, xi: float) -> np.ndarray:
+    """The prototype (n,) of photos sorted by cell, numbered cell after cell."""
+    latitude, longitude = photos["latitude"].to_numpy(), photos["longitude"].to_numpy()
+    bounds = np.flatnonzero(np.diff(photos["cell_id"], prepend=-1, append=-1))
+    prototype = np.empty(len(photos), dtype=np.int64)
+    begun = 0
+    for start, end in pairwise(bounds):
+        labels = cluster_places(latitude[start:end], longitude[start:end], min_samples, xi)
+        prototype[start:end] = begun + labels
+        begun += labels.max() + 1
+    return prototype
+
+
+def _order_vectors(
+    vectors: np.ndarray, order: np.ndarray, firsts: np.ndarray, centre: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Members' vectors in their order and prototypes' mean vectors, both of length 1, by blocks of whole prototypes."""
+    members = np.empty((len(order), vectors.shape[1]), dtype=np.float16)
+    means = np.empty((len(firsts), vectors.shape[1]), dtype=np.float16)
+    ends = np.append(firsts[1:], len(order))
+    begin = 0
+    while begin < len(firsts):
+        end = max(begin + 1, int(np.searchsorted(ends, firsts[begin] + BLOCK, side="right")))
+        rows = slice(firsts[begin], ends[end - 1])
+        prepared = unit_length(np.asarray(vectors[order[rows]], dtype=np.float32) - centre)
+        members[rows] = prepared
+        means[begin:end] = unit_length(np.add.reduceat(prepared, firsts[begin:end] - firsts[begin], axis=0))
+        begin = end
+    return members, means
 
 
 def cluster_places(latitude: np.ndarray, longitude: np.ndarray, min_samples: int, xi: float) -> np.ndarray:

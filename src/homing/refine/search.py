@@ -1,11 +1,16 @@
 """From the classifier's best cells to a place: the best prototype of each, there the most similar photo."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from homing.refine.index import RefineIndex
 from homing.sphere import haversine_km
+
+BLOCK = 8_192  # photos refined at a time; what is read of the index serves all of them
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,14 @@ class Candidates:
     def take(self, order: np.ndarray) -> "Candidates":
         """The candidates of each photo in another order, (n, j) of positions."""
         return Candidates(*(np.take_along_axis(getattr(self, name), order, axis=1) for name in self.__annotations__))
+
+    def best(self, count: int) -> "Candidates":
+        """The first `count` candidates of each photo, or as many as there are."""
+        return Candidates(*(getattr(self, name)[:, :count] for name in self.__annotations__))
+
+    def rows(self, which: slice | np.ndarray) -> "Candidates":
+        """The candidates of some photos."""
+        return Candidates(*(getattr(self, name)[which] for name in self.__annotations__))
 
 
 def refine(
@@ -37,35 +50,76 @@ def refine(
     scores as a prototype at the median distance. Where the new first answer lies more than `max_move_km` from the
     classifier's, the photo keeps the classifier's candidates. The probability of the k cells together is unchanged.
     """
-    vectors = index.comparable(vectors)
-    starts = np.searchsorted(index.prototypes["cell_id"].to_numpy(), candidates.cell_id, side="left")
-    ends = np.searchsorted(index.prototypes["cell_id"].to_numpy(), candidates.cell_id, side="right")
-    member_starts = np.searchsorted(index.members["prototype"].to_numpy(), np.arange(len(index.prototypes) + 1))
-    places = index.members[["latitude", "longitude"]].to_numpy()
-    latitude, longitude = candidates.latitude.copy(), candidates.longitude.copy()
-    scores = np.full(candidates.cell_id.shape, -np.inf)
-    for photo, vector in enumerate(vectors):
-        spans = [np.arange(start, end) for start, end in zip(starts[photo], ends[photo], strict=True)]
-        distances = [distance(vector, index.prototype_vectors[span]) for span in spans]
-        everywhere = np.concatenate(distances)
-        typical = np.median(everywhere) if len(everywhere) else 0.0
-        for rank, (span, away) in enumerate(zip(spans, distances, strict=True)):
-            scores[photo, rank] = -(away.min() if len(away) else typical) / temperature
-            if len(span):
-                best = span[away.argmin()]
-                own = slice(member_starts[best], member_starts[best + 1])
-                nearest = member_starts[best] + distance(vector, index.member_vectors[own]).argmin()
-                latitude[photo, rank], longitude[photo, rank] = places[nearest]
-    with np.errstate(divide="ignore"):
-        scores += np.log(candidates.probability)  # the softmax's sum is the same for all of a photo's prototypes
-    moved = Candidates(candidates.cell_id, share(scores, candidates.probability.sum(axis=1)), latitude, longitude)
-    moved = moved.take(np.argsort(-scores, axis=1, kind="stable"))
+    blocks = []
+    with threadpool_limits(1, user_api="blas"):  # products so small are slower on several threads
+        for start in range(0, max(len(vectors), 1), BLOCK):
+            some = candidates.rows(slice(start, start + BLOCK))
+            blocks.append(_refine_block(index, index.comparable(vectors[start : start + BLOCK]), some, temperature))
+    moved = Candidates(
+        *(np.concatenate([getattr(block, name) for block in blocks]) for name in Candidates.__annotations__)
+    )
     return moved if max_move_km is None else _refuse_far(candidates, moved, max_move_km)
 
 
-def distance(vector: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Euclidean distances (m,) of a vector (d,) to others (m, d)."""
-    return np.linalg.norm(others.astype(np.float32) - vector, axis=1)
+def _refine_block(index: RefineIndex, vectors: np.ndarray, candidates: Candidates, temperature: float) -> Candidates:
+    prototype, away = _nearest_prototypes(index, vectors, candidates.cell_id)
+    member = _nearest_members(index, vectors, prototype)
+    places = index.members[["latitude", "longitude"]].to_numpy()[member]  # of any member where there is none
+    latitude, longitude = np.where(
+        prototype >= 0, np.moveaxis(places, -1, 0), [candidates.latitude, candidates.longitude]
+    )
+    with np.errstate(divide="ignore"):  # the softmax's sum is the same for all of a photo's prototypes
+        scores = np.log(candidates.probability) - away / temperature
+    moved = Candidates(candidates.cell_id, share(scores, candidates.probability.sum(axis=1)), latitude, longitude)
+    return moved.take(np.argsort(-scores, axis=1, kind="stable"))
+
+
+def _nearest_prototypes(index: RefineIndex, vectors: np.ndarray, cell_id: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The number (n, k) of each cell's nearest prototype, and its distance; -1 and the photo's median without one."""
+    known = index.prototypes["cell_id"].to_numpy()
+    number, nearest = np.full(cell_id.shape, -1), np.zeros(cell_id.shape)
+    alone = ~np.isin(cell_id, known)
+    partly = alone.any(axis=1)
+    seen: list[pd.DataFrame] = []
+    for cell, photos, ranks in pairs(np.where(alone, -1, cell_id)):
+        start, end = np.searchsorted(known, [cell, cell + 1])
+        away = distances(vectors[photos], index.prototype_vectors[start:end])
+        best = away.argmin(axis=1)
+        number[photos, ranks], nearest[photos, ranks] = start + best, away[np.arange(len(photos)), best]
+        asked = np.flatnonzero(partly[photos])
+        seen.append(pd.DataFrame({"photo": np.repeat(photos[asked], end - start), "away": away[asked].ravel()}))
+    if seen:
+        typical = pd.concat(seen).groupby("photo")["away"].median().reindex(range(len(vectors)), fill_value=0.0)
+        nearest = np.where(alone, typical.to_numpy()[:, None], nearest)
+    return number, nearest
+
+
+def _nearest_members(index: RefineIndex, vectors: np.ndarray, prototype: np.ndarray) -> np.ndarray:
+    """The row (n, k) of the most similar training photo in each prototype; any where the prototype is -1."""
+    starts = np.append(0, np.cumsum(index.prototypes["photos"]))
+    member = starts[np.maximum(prototype, 0)]
+    several = np.diff(starts)[np.maximum(prototype, 0)] > 1
+    for number, photos, ranks in pairs(np.where(several, prototype, -1)):
+        start, end = starts[number : number + 2]
+        member[photos, ranks] = start + distances(vectors[photos], index.member_vectors[start:end]).argmin(axis=1)
+    return member
+
+
+def pairs(numbers: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Each number of (n, k) but -1, with the rows and the columns where it stands."""
+    flat = numbers.ravel()
+    order = np.argsort(flat, kind="stable")
+    order = order[np.searchsorted(flat[order], 0) :]
+    values, first = np.unique(flat[order], return_index=True)
+    for value, positions in zip(values.tolist(), np.split(order, first[1:]), strict=False):
+        yield value, *np.divmod(positions, numbers.shape[1])
+
+
+def distances(vectors: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Euclidean distances (n, m) of vectors (n, d), float32, to others (m, d), float16."""
+    others = others.astype(np.float32)
+    lengths = np.einsum("nd,nd->n", vectors, vectors)[:, None] + np.einsum("md,md->m", others, others)
+    return np.sqrt(np.maximum(lengths - 2 * vectors @ others.T, 0))
 
 
 def share(scores: np.ndarray, total: np.ndarray) -> np.ndarray:

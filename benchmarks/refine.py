@@ -1,0 +1,124 @@
+"""Refinement of 40 cells per photo beside a loop over the photos, and the growth of building prototypes.
+
+`--scale full`: prototypes of 50,000 and of 500,000 photos, else a tenth of both.
+"""
+
+import math
+import time
+
+import numpy as np
+import pandas as pd
+from timing import median_seconds, scale_of, show
+
+from homing.refine.index import RefineIndex, build_index, unit_length
+from homing.refine.search import Candidates, refine
+from homing.sphere import haversine_km
+
+CELLS, PROTOTYPES, PHOTOS, TOP = 300, 12, 60, 40
+DIMENSIONS = 1024  # of CLIP ViT-L/14
+QUERIES, LOOPED = 1024, 16
+TEMPERATURE = 0.2
+PER_CELL = 500  # photos, as the partition keeps them bounded
+
+
+def main() -> None:
+    largest, as_json = scale_of(small=50_000, full=500_000)
+    rng = np.random.default_rng(0)
+    index = random_index(rng)
+    vectors, candidates = random_queries(rng, index)
+    figures = {"photos": len(index.members), "queries": QUERIES} | of_search(index, vectors, candidates)
+    sizes = (largest // 10, largest)
+    seconds = [seconds_of_building(rng, size) for size in sizes]
+    figures |= {f"build_seconds_{size}": value for size, value in zip(sizes, seconds, strict=True)}
+    figures["build_growth_exponent"] = math.log10(seconds[1] / seconds[0])
+    figures["build_photos_per_second"] = largest / seconds[1]
+    show(figures, as_json)
+
+
+def random_index(rng: np.random.Generator) -> RefineIndex:
+    """Photos around their prototype, in the place and in the embedding."""
+    cell_id = np.repeat(np.arange(CELLS), PROTOTYPES)
+    latitude, longitude = rng.uniform(-60, 70, len(cell_id)), rng.uniform(-180, 180, len(cell_id))
+    looks = rng.normal(size=(len(cell_id), DIMENSIONS)).astype(np.float32)
+    of = np.repeat(np.arange(len(cell_id)), PHOTOS)
+    members = pd.DataFrame({"prototype": of, "photo_id": np.arange(len(of)).astype(str)})
+    members["latitude"] = latitude[of] + rng.normal(0, 0.05, len(of))
+    members["longitude"] = longitude[of] + rng.normal(0, 0.05, len(of))
+    vectors = np.empty((len(of), DIMENSIONS), dtype=np.float16)
+    for number, look in enumerate(looks):
+        own = slice(number * PHOTOS, (number + 1) * PHOTOS)
+        vectors[own] = unit_length(look + rng.normal(size=(PHOTOS, DIMENSIONS), scale=0.7))
+    prototypes = pd.DataFrame({"prototype": np.arange(len(cell_id)), "cell_id": cell_id, "latitude": latitude})
+    prototypes = prototypes.assign(longitude=longitude, photos=PHOTOS)
+    means = unit_length(looks).astype(np.float16)
+    return RefineIndex(prototypes, members, means, vectors, np.zeros(DIMENSIONS, dtype=np.float32))
+
+
+def random_queries(rng: np.random.Generator, index: RefineIndex) -> tuple[np.ndarray, Candidates]:
+    """Photos like one of the training, and 40 cells each, of which the most have nothing to do with it."""
+    rows = rng.integers(0, len(index.members), QUERIES)
+    vectors = index.member_vectors[rows] + rng.normal(size=(QUERIES, DIMENSIONS), scale=0.03)
+    cells = np.argsort(rng.random((QUERIES, CELLS)), axis=1)[:, :TOP]
+    cells[:, 0] = rows // (PHOTOS * PROTOTYPES)
+    places = index.prototypes[["latitude", "longitude"]].to_numpy()[cells * PROTOTYPES]
+    probability = -np.sort(-rng.dirichlet(np.full(TOP, 0.3), QUERIES), axis=1)
+    return vectors.astype(np.float32), Candidates(cells, probability, places[..., 0], places[..., 1])
+
+
+def of_search(index: RefineIndex, vectors: np.ndarray, candidates: Candidates) -> dict[str, float]:
+    seconds = median_seconds(lambda: refine(index, vectors, candidates, TEMPERATURE)) / QUERIES
+    some = candidates.rows(slice(LOOPED))
+    started = time.perf_counter()
+    expected = naive_refine(index, vectors[:LOOPED], some)
+    naive = (time.perf_counter() - started) / LOOPED
+    found = refine(index, vectors, candidates, TEMPERATURE)
+    away = haversine_km(found.latitude[:LOOPED], found.longitude[:LOOPED], expected.latitude, expected.longitude)
+    alone = vectors[:1], candidates.rows(slice(1))
+    return {
+        "seconds_per_query_k40": seconds, "naive_seconds_per_query_k40": naive, "times_faster": naive / seconds,
+        "seconds_for_one_query_alone": median_seconds(lambda: refine(index, *alone, TEMPERATURE)),
+        "same_cells_share": float((found.cell_id[:LOOPED] == expected.cell_id).mean()),
+        "largest_difference_km": float(away.max()),
+        "largest_difference_of_probability": float(np.abs(found.probability[:LOOPED] - expected.probability).max()),
+    }  # fmt: skip
+
+
+def naive_refine(index: RefineIndex, vectors: np.ndarray, candidates: Candidates) -> Candidates:
+    """The same one photo and one cell at a time, in float64: what method.md says, and nothing to make it fast."""
+    members = index.members["prototype"].to_numpy()
+    answers = []
+    for photo, vector in enumerate(vectors):
+        query = vector.astype(np.float64) - index.centre
+        query /= np.linalg.norm(query)
+        scores, places, softmax = np.empty(TOP), np.empty((TOP, 2)), 0.0
+        for rank, cell in enumerate(candidates.cell_id[photo]):
+            own = np.flatnonzero(index.prototypes["cell_id"].to_numpy() == cell)
+            away = np.linalg.norm(index.prototype_vectors[own] - query, axis=1)
+            softmax += np.exp(-away / TEMPERATURE).sum()
+            scores[rank] = candidates.probability[photo, rank] * np.exp(-away.min() / TEMPERATURE)
+            rows = np.flatnonzero(members == own[away.argmin()])
+            nearest = rows[np.linalg.norm(index.member_vectors[rows] - query, axis=1).argmin()]
+            places[rank] = index.members.loc[nearest, ["latitude", "longitude"]]
+        scores = scores / softmax
+        order = np.argsort(-scores)
+        scores = scores / scores.sum() * candidates.probability[photo].sum()
+        answers.append((candidates.cell_id[photo][order], scores[order], *places[order].T))
+    return Candidates(*map(np.array, zip(*answers, strict=True)))
+
+
+def seconds_of_building(rng: np.random.Generator, count: int) -> float:
+    """Prototypes of photos in towns, the cells growing in number with them."""
+    cells = count // PER_CELL
+    towns = rng.uniform([-60, -180], [70, 180], (cells * 20, 2))
+    town = rng.integers(0, len(towns), count)
+    places = towns[town] + rng.normal(0, 0.02, (count, 2))
+    photos = pd.DataFrame({"photo_id": np.arange(count).astype(str), "cell_id": town // 20})
+    photos["latitude"], photos["longitude"] = places.T
+    vectors = rng.integers(-9, 9, (count, DIMENSIONS), dtype=np.int8).astype(np.float16)
+    started = time.perf_counter()
+    build_index(photos, vectors, [30, 0.1])
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    main()
