@@ -1,4 +1,4 @@
-"""Refinement of 40 cells per photo beside a loop over the photos, and the growth of building prototypes.
+"""Refinement of 40 cells per photo beside a loop over the photos, retrieval, and the growth of building prototypes.
 
 `--scale full`: prototypes of 50,000 and of 500,000 photos, else a tenth of both.
 """
@@ -11,6 +11,7 @@ import pandas as pd
 from timing import median_seconds, scale_of, show
 
 from homing.refine.index import RefineIndex, build_index, unit_length
+from homing.refine.retrieve import build_lists, nearest_photos
 from homing.refine.search import Candidates, refine
 from homing.sphere import haversine_km
 
@@ -27,6 +28,8 @@ def main() -> None:
     index = random_index(rng)
     vectors, candidates = random_queries(rng, index)
     figures = {"photos": len(index.members), "queries": QUERIES} | of_search(index, vectors, candidates)
+    figures |= of_retrieval(index, vectors)
+    seconds_of_building(rng, 2 * PER_CELL)  # compiles
     sizes = (largest // 10, largest)
     seconds = [seconds_of_building(rng, size) for size in sizes]
     figures |= {f"build_seconds_{size}": value for size, value in zip(sizes, seconds, strict=True)}
@@ -104,6 +107,21 @@ def naive_refine(index: RefineIndex, vectors: np.ndarray, candidates: Candidates
         scores = scores / scores.sum() * candidates.probability[photo].sum()
         answers.append((candidates.cell_id[photo][order], scores[order], *places[order].T))
     return Candidates(*map(np.array, zip(*answers, strict=True)))
+
+
+def of_retrieval(index: RefineIndex, vectors: np.ndarray) -> dict[str, float]:
+    """All photos compared, and through lists."""
+    started = time.perf_counter()
+    lists = build_lists(index.member_vectors, seed=0)
+    built = time.perf_counter() - started
+    exact, listed = nearest_photos(index, vectors), nearest_photos(index, vectors, lists)
+    return {
+        "retrieval_seconds_per_query_exact": median_seconds(lambda: nearest_photos(index, vectors)) / QUERIES,
+        "retrieval_seconds_per_query_lists": median_seconds(lambda: nearest_photos(index, vectors, lists)) / QUERIES,
+        "retrieval_lists": len(lists.centroids), "retrieval_lists_build_seconds": built,
+        "retrieval_lists_share_found": float((exact.row == listed.row).mean()),
+        "index_bytes_per_photo": index.member_vectors.nbytes / len(index.members),
+    }  # fmt: skip
 
 
 def seconds_of_building(rng: np.random.Generator, count: int) -> float:

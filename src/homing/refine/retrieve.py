@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from homing.refine.index import BLOCK, RefineIndex, unit_length
 from homing.refine.search import pairs
@@ -62,13 +63,14 @@ def nearest_photos(
     """
     best = Neighbours(np.full(len(vectors), -1), np.full(len(vectors), -np.inf, dtype=np.float32))
     compared = index.comparable(vectors)
-    for rows, queries in _everything(index, len(vectors)) if lists is None else _probed(lists, compared):
-        similar = compared[queries] @ index.member_vectors[rows].astype(np.float32).T
-        row = np.arange(len(index.members))[rows]
-        if authors is not None:
-            own, theirs = authors[0][queries][:, None], authors[1][rows]
-            similar[(own == theirs) & (own >= 0)] = -np.inf
-        _keep_better(best, queries, row, similar)
+    pieces = _everything(index, len(vectors)) if lists is None else _probed(lists, compared)
+    with threadpool_limits(None if lists is None else 1, user_api="blas"):  # small products are faster on one thread
+        for rows, queries in pieces:
+            similar = compared[queries] @ index.member_vectors[rows].astype(np.float32).T
+            if authors is not None:
+                own, theirs = authors[0][queries][:, None], authors[1][rows]
+                similar[(own == theirs) & (own >= 0)] = -np.inf
+            _keep_better(best, queries, np.arange(len(index.members))[rows], similar)
     return best
 
 
