@@ -23,6 +23,11 @@ LINES = 400  # errors drawn as lines, at most
 READOUTS = {
     "refined": "Refined (the answer)",
     "geocell": "Geocell classifier alone",
+    "mode": "Mean of the candidates near the likeliest",
+    "score": "Highest expected score among the candidates",
+    "median": "Least expected distance",
+    "hierarchy": "Levels of the hierarchy combined",
+    "retrieval": "Most similar training photo behind a gate",
     "thumbnail": "Most similar 16 × 16 thumbnail",
     "constant": "Best constant guess",
 }
