@@ -1,6 +1,7 @@
 """Calibration and regions against distributions whose probabilities are known, and against scipy."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -170,7 +171,7 @@ def test_conformal_quantiles_count_the_photo_to_come():
 def test_true_cells_outside_the_kept_ones_widen_the_region():
     logits, true = drawn(400, 9)
     lost = np.where(np.arange(400) < 80, -1, true)
-    assert ConformalCells.fit(softmax(logits), lost, 0.9).threshold == np.inf  # a fifth is in no set but the whole
+    assert ConformalCells.fit(softmax(logits), lost, 0.9).everywhere  # a fifth is in no set of cells
     assert ConformalCells.fit(softmax(logits), true, 0.9).threshold < 1.01
 
 
@@ -236,6 +237,11 @@ def test_a_runs_confidence_is_described_and_pride_is_seen():
             assert found["conformal"][f"{level:g}"]["covered"] == pytest.approx(level, abs=0.03)
         risks = list(found["risk_km_by_coverage"].values())
         assert risks == sorted(risks) and found["mean_risk_km"]["best"] < found["mean_risk_km"]["own"] < risks[-1]
+    ranked, names = ranked_photos(400, 1.0)
+    lost = replace(ranked, true=np.where(np.arange(400) % 3 == 0, -1, ranked.true))
+    found = describe_confidence(lost, names, [750], seed=0)["conformal"]["0.9"]
+    assert found["covered"] == found["everywhere_share"] == 1  # the kept cells hold too few: only the globe is sure
+    assert found["mean_area_km2"] == pytest.approx(4 * np.pi * EARTH_RADIUS_KM**2)
     few, names = ranked_photos(20, 1.0)
     assert describe_confidence(few, names, [750], seed=0)["conformal"] is None
 

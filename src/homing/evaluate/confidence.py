@@ -15,7 +15,9 @@ from homing.evaluate.calibration import (
     risk_against_coverage,
 )
 from homing.evaluate.regions import ConformalCells, coverage, region
+from homing.sphere import EARTH_RADIUS_KM
 
+WHOLE_KM2 = 4 * np.pi * EARTH_RADIUS_KM**2
 LEVELS = (0.5, 0.9)
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)  # of photos answered, in the risk against coverage
 FEWEST_PHOTOS = 20  # of each half; too few for conformal regions otherwise
@@ -81,20 +83,26 @@ def _fitted(ranked: Ranked, clusters: np.ndarray, seed: int) -> dict[str, Any]:
     if min(first.sum(), (~first).sum()) < FEWEST_PHOTOS:
         return {"negative_log_likelihood": None, "conformal": None}
     losses = np.empty(len(first))
-    inside: dict[float, list[tuple[np.ndarray, np.ndarray]]] = {level: [] for level in LEVELS}
+    halves: dict[float, list[tuple[float, ...]]] = {level: [] for level in LEVELS}
     for rows in (first, ~first):
         fit, held = ranked.some(~rows), ranked.some(rows)
         spread = fit_spread_km(fit.probability, fit.middles, fit.place)
         losses[rows] = negative_log_likelihood(held.probability, held.middles, held.place, spread)
         for level in LEVELS:
-            mask = ConformalCells.fit(fit.probability, fit.true, level, seed).regions(held.probability, seed + 1)
-            found = coverage(mask, held.true, held.area_km2, level)
-            inside[level].append((rows.mean() * np.array([found.covered, found.mean_area_km2]), mask.sum(axis=1)))
-    conformal = {}
-    for level, halves in inside.items():
-        covered, area = np.sum([figures for figures, _ in halves], axis=0)
-        cells = np.median(np.concatenate([count for _, count in halves]))
-        conformal[f"{level:g}"] = {
-            "level": level, "covered": float(covered), "mean_area_km2": float(area), "median_cells": float(cells),
-        }  # fmt: skip
+            fitted = ConformalCells.fit(fit.probability, fit.true, level, seed)
+            halves[level].append((rows.mean(), *_conformal(fitted, held, seed + 1)))
+    conformal = {f"{level:g}": _averaged(level, np.array(found)) for level, found in halves.items()}
     return {"negative_log_likelihood": float(losses.mean()), "conformal": conformal}
+
+
+def _conformal(fitted: ConformalCells, held: Ranked, seed: int) -> tuple[float, float, float]:
+    """How often further photos are in their regions, the regions' mean area (km2), and whether they are the globe."""
+    if fitted.everywhere:
+        return 1.0, WHOLE_KM2, 1.0
+    found = coverage(fitted.regions(held.probability, seed), held.true, held.area_km2, fitted.level)
+    return found.covered, found.mean_area_km2, 0.0
+
+
+def _averaged(level: float, halves: np.ndarray) -> dict[str, float]:
+    covered, area, everywhere = (halves[:, 0] @ halves[:, 1:]).tolist()
+    return {"level": level, "covered": covered, "mean_area_km2": area, "everywhere_share": everywhere}

@@ -21,8 +21,8 @@ def _table() -> tuple[dict[str, str], dict[str, str]]:
 def three_letters(codes: pd.Series) -> pd.Series:
     """Codes with three letters; two become three, what is unknown stays, and the empty ones are missing."""
     three, _ = _table()
-    upper = codes.astype("str").str.strip().str.upper()
-    return upper.replace(three).where(codes.notna() & (upper != ""))
+    upper = {code: str(code).strip().upper() for code in codes.dropna().unique()}  # few: each is looked at once
+    return codes.map({code: three.get(letters, letters) for code, letters in upper.items() if letters})
 
 
 def continents(codes: pd.Series) -> pd.Series:

@@ -73,10 +73,16 @@ class ConformalCells:
     @classmethod
     def fit(cls, probabilities: np.ndarray, true: np.ndarray, level: float, seed: int = 0) -> "ConformalCells":
         """From photos (n, c) that the model was not trained on and no temperature was fitted on; true: (n,) columns,
-        -1: none of them, as when only the best cells are kept; such a photo is in no region but the one of all."""
+        -1: none of them, as when only the best cells are kept; such a photo is in no region but the whole globe."""
         scores = adaptive_scores(probabilities, draws(len(true), seed))
         own = scores[np.arange(len(true)), np.maximum(true, 0)]
         return cls(level, conformal_quantile(np.where(true < 0, np.inf, own), level))
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether no set of cells holds the level, so that the region of every photo is the whole globe: too few photos
+        to fit, or too many whose true cell is not among the kept ones."""
+        return bool(np.isinf(self.threshold))
 
     def regions(self, probabilities: np.ndarray, seed: int = 1) -> np.ndarray:
         """Masks (n, c) of the sets of further photos; `seed` other than that of the fit."""
