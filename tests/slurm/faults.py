@@ -34,8 +34,9 @@ def output_of(*command: str) -> str:
 
 def newest_step(checkpoints: Path) -> int:
     """Of those that are written to the end: while one is written, it lies in a hidden folder."""
-    whole = (path for path in checkpoints.rglob("step-*") if not path.parent.name.startswith("."))
-    return max((int(path.name.removeprefix("step-")) for path in whole), default=0)
+    walk = os.walk(checkpoints)  # which bears that folders vanish meanwhile
+    whole = (name for folder, names, _ in walk if not Path(folder).name.startswith(".") for name in names)
+    return max((int(name.removeprefix("step-")) for name in whole if name.startswith("step-")), default=0)
 
 
 def state_of(job: str) -> str:

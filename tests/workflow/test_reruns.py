@@ -111,7 +111,10 @@ CHANGES = {
         {"assign_splits", "guess_baselines"} | PRETRAINED | CELLS,
     ),
     "geocells.max_photos": (config_override("geocells: {max_photos: 50}"), CELLS),
-    "compare_geocells": (config_override("compare_geocells: [s2]"), {"compare_geocells", "report_geocells"} | REPORTED),
+    "compare_geocells": (
+        config_override("compare_geocells: [s2]"),
+        {"compare_geocells", "report_geocells", "summarise_run", "package_model"} | REPORTED,
+    ),
     "captions.climate": (config_override("captions: {climate: 0.5}"), {"write_captions"} | PRETRAINED),
     "pretrain.learning_rate": (config_override("pretrain: {learning_rate: 0.002}"), PRETRAINED),
     "finetune.tau_km": (config_override("finetune: {tau_km: 75}"), FINETUNED),
