@@ -5,7 +5,7 @@ Deterministic, whatever the order of rows and the number of workers.
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ import pandas as pd
 from homing.errors import HomingError
 from homing.geocells.admin import admin_cells
 from homing.geocells.centres import kmeans_cells
-from homing.geocells.country import Cells, Country
+from homing.geocells.country import Cells, Country, Settings
 from homing.geocells.describe import describe
 from homing.geocells.lattices import Lattice, h3_cells, quadtree_cells, s2_cells
 from homing.geocells.places import Places
@@ -26,8 +26,6 @@ from homing.workers import run
 CLUSTER_FROM = 50_000  # photos; fewer are divided before a cluster has started
 
 log = logging.getLogger(__name__)
-
-Settings = Mapping[str, Any]
 
 LATTICES: dict[str, Callable[..., Lattice]] = {"s2": s2_cells, "h3": h3_cells, "quadtree": quadtree_cells}
 BY_COUNTRY: dict[str, Callable[[Country, Settings], Cells]] = {
