@@ -1,6 +1,6 @@
 # make demo   set up and run the demo            make test   run the tests
 # make env    the virtual environment alone      make lint   formats and style
-# make bench  the timed comparisons              make config write config/config.yaml from its schema
+# make bench  the timed comparisons              make config write config/config.yaml and docs/configuration.md
 SHELL := /bin/bash
 VENV ?= .venv
 PYTHON ?= python3
@@ -35,13 +35,13 @@ lint: env
 	@echo "== Checking style: ruff, snakefmt, config.yaml against its schema"
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check --line-length 120 Snakefile rules
-	$(BIN)/python -m homing.config --check
+	$(BIN)/python -m homing.reference --check
 
 format: env
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format . ; $(BIN)/snakefmt --line-length 120 Snakefile rules
 
 config: env
-	$(BIN)/python -m homing.config
+	$(BIN)/python -m homing.reference
 
 bench: env
 	@for stage in benchmarks/*.py; do echo "== $$stage"; $(BIN)/python $$stage --scale small || exit 1; done

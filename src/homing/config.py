@@ -1,12 +1,10 @@
 """The configuration: defaults from the schema, presets laid over them, variants, and errors that name the key.
 
-`config/schema.yaml` is the one definition; `python -m homing.config` writes `config/config.yaml` from it.
+`config/schema.yaml` is the one definition; `homing.reference` writes what people read of it.
 """
 
 import difflib
 import re
-import sys
-import textwrap
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from functools import cache
@@ -97,17 +95,18 @@ def defaults() -> Config:
 
 
 def _defaults(node: Mapping[str, Any]) -> Any:
-    node = _dereference(node)
+    node = dereference(node)
     if "properties" in node and "default" not in node:
         return {name: _defaults(child) for name, child in node["properties"].items() if _has_default(child)}
     return deepcopy(node["default"])
 
 
 def _has_default(node: Mapping[str, Any]) -> bool:
-    return "default" in node or "properties" in _dereference(node)
+    return "default" in node or "properties" in dereference(node)
 
 
-def _dereference(node: Mapping[str, Any]) -> Config:
+def dereference(node: Mapping[str, Any]) -> Config:
+    """A node of the schema with what it refers to written out."""
     if "$ref" not in node:
         return dict(node)
     return schema()["$defs"][node["$ref"].rsplit("/", 1)[1]] | {
@@ -262,46 +261,3 @@ def with_members(labels: Config, sources: list[dict[str, str]]) -> Config:
 def with_paths(config: Config, dataset: Config) -> Config:
     """A data set's configuration with '{mirror}' written out in its paths."""
     return dataset | {key: expand_path(config, dataset[key]) for key in ("table", "images") if dataset.get(key)}
-
-
-def _reference(node: Mapping[str, Any], lines: list[str], indent: str) -> None:
-    for name, child in node["properties"].items():
-        child = _dereference(child)
-        if "description" in child:
-            lines += textwrap.wrap(
-                child["description"], 120, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# "
-            )
-        if "properties" in child and "default" not in child:
-            lines.append(f"{indent}{name}:")
-            _reference(child, lines, indent + "  ")
-        else:
-            value = yaml.safe_dump(child["default"], default_flow_style=True, width=1000, sort_keys=False).removesuffix(
-                "...\n"
-            )
-            lines.append(f"{indent}{name}: {value.strip()}")
-
-
-def reference() -> str:
-    """The text of `config/config.yaml`: every key with its default, its description above it."""
-    lines = [
-        "# Every key with its default. Written from config/schema.yaml by `make config`: change defaults there, and",
-        "# put your own values into a file of your own: snakemake --configfile my.yaml",
-    ]
-    _reference(schema(), lines, indent="")
-    return "\n".join(lines) + "\n"
-
-
-def main(arguments: list[str]) -> int:
-    """Write config/config.yaml, or with `--check` say whether it is what the schema gives."""
-    path = FOLDER / "config.yaml"
-    if "--check" not in arguments:
-        path.write_text(reference(), encoding="utf-8")
-        return 0
-    if path.read_text(encoding="utf-8") == reference():
-        return 0
-    print(f"{path.name} is not what schema.yaml gives: run `make config`", file=sys.stderr)
-    return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from homing import config as configuration
+from homing import reference
 from homing.errors import HomingError
 from homing.sources import table
 
@@ -15,8 +16,40 @@ def preset(name: str) -> dict:
 
 
 def test_shipped_configuration_is_what_the_schema_gives():
-    assert (CONFIG / "config.yaml").read_text(encoding="utf-8") == configuration.reference()
+    assert reference.main(["--check"]) == 0
     assert preset("config.yaml") == configuration.defaults()
+
+
+def every_key(node: dict, name: str = ""):
+    """Name and definition of every key and section below a node of the schema."""
+    for key, child in node["properties"].items():
+        child = configuration.dereference(child)
+        yield f"{name}{key}", child
+        if not reference.leaf(child):
+            yield from every_key(child, f"{name}{key}.")
+
+
+KEYS = list(every_key(configuration.schema()))
+NESTED = [found for kind in ("raster", "dataset") for found in every_key(configuration.schema()["$defs"][kind])]
+
+
+def test_every_key_has_a_description_a_default_and_a_unit():
+    assert len(KEYS) > 100
+    for name, node in KEYS + NESTED:
+        assert node.get("description", "").endswith("."), f"{name}: no description"
+        types = [] if "enum" in node else [node.get("type"), node.get("items", {}).get("type")]
+        flat = {one for kind in types for one in (kind if isinstance(kind, list) else [kind])}
+        if flat & {"integer", "number"}:
+            assert node.get("unit"), f"{name}: no unit (`none` where it has none)"
+    assert [name for name, node in KEYS if reference.leaf(node) and "default" not in node] == []
+
+
+def test_the_page_of_the_configuration_tells_every_key():
+    leaves = [name for name, node in KEYS + NESTED if reference.leaf(node)]
+    page = reference.configuration_page()
+    assert page.count("\n| `") == len(leaves)
+    for name in leaves:
+        assert f"| `{name.split('.')[-1]}` |" in page
 
 
 @pytest.mark.parametrize("path", sorted(CONFIG.glob("*.yaml")), ids=lambda path: path.name)
