@@ -1,6 +1,7 @@
 # make demo   set up and run the demo            make test   run the tests
 # make env    the virtual environment alone      make lint   formats and style
-# make bench  the timed comparisons              make config write config/config.yaml and docs/configuration.md
+# make docs   the site of these pages            make bench  the timed comparisons
+# make config write config/config.yaml and docs/configuration.md
 SHELL := /bin/bash
 VENV ?= .venv
 PYTHON ?= python3
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CORES ?= all
 
-.PHONY: demo test lint bench env config format clean
+.PHONY: demo test lint docs bench env config format clean
 
 env: $(STAMP)
 
@@ -42,6 +43,10 @@ format: env
 
 config: env
 	$(BIN)/python -m homing.reference
+
+docs: env
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build
+	@echo "== Open docs/_build/index.html"
 
 bench: env
 	@for stage in benchmarks/*.py; do echo "== $$stage"; $(BIN)/python $$stage --scale small || exit 1; done

@@ -2,13 +2,15 @@
 #   snakemake --profile profiles/local                                    the demo: a generated toy planet
 #   snakemake --profile profiles/slurm --configfile config/pigeotto.yaml  a preset, on a cluster
 #   snakemake --profile profiles/local finetune                           one stage and what it needs
-import os
 import sys
 from pathlib import Path
 
-HERE = Path(workflow.basedir)
+HERE = Path(str(workflow.current_basedir))  # also where another workflow uses this one as a module
 sys.path.insert(0, str(HERE / "src"))
-os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE / "src"), os.environ.get("PYTHONPATH", "")])
+
+from homing.code import share_library
+
+share_library()
 
 
 configfile: HERE / "config/config.yaml"

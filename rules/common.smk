@@ -1,4 +1,4 @@
-# The configuration of each run, and the small functions that the other rule files declare their files and resources with.
+# The configuration of each run, and the small functions that the other files of rules declare their inputs and resources with.
 from homing import config as configuration
 from homing.code import fingerprint
 from homing.sources import table
@@ -11,7 +11,7 @@ RUNS = configuration.runs(CONFIG)
 
 
 def settings(script, *keys):
-    """What a rule depends on beside its files: its slice of the configuration and the code it runs, as ONE dict.
+    """What a job depends on beside its files: its slice of the configuration and the code it runs, as ONE dict.
 
     Snakemake compares params as a set of values without names, so they must not be given one by one.
     """
@@ -61,7 +61,7 @@ def raw_files(source):
 
 
 def raw_manifests(*sources):
-    """Their manifests (size, sha256, url, licence): small, so that a rule re-runs when the content changed, not the date."""
+    """Their manifests (size, sha256, url, licence): small, so that jobs run again when the content changed, not the date."""
     rows = [(source, row) for source in sources for row in table.source_rows(SOURCES, source)]
     return [f"results/raw/{source}/manifests/{row['file']}.json" for source, row in rows]
 
@@ -182,6 +182,19 @@ def checkpoint_inputs(wildcards):
     """The checkpoint that a run starts from, where it is retrieved."""
     source = of_run(wildcards)["model"]["source"]
     return {"checkpoint": f"results/encoders/{source}"} if source else {}
+
+
+def label_tiles(wildcards):
+    """What other jobs look up of a data set; nothing where one job does it all."""
+    tiles = CONFIG["labels"]["tiles"]
+    folder = f"results/labels/{wildcards.dataset}/tiles"
+    return [f"{folder}/{number}-of-{tiles}.parquet" for number in range(tiles)] if tiles > 1 else []
+
+
+def label_mb(wildcards, input):
+    """Memory that grows with the photos: some columns of all of them, beside two workers with their rasters' cache."""
+    photos = Path(input.photos)
+    return 6000 + (photos.stat().st_size * 20 // 1_000_000 if photos.exists() else 0)
 
 
 def areas_file():

@@ -9,19 +9,6 @@ LABEL_INPUTS = {name: ancient(raw_files(CONFIG["labels"][name]["source"])) for n
 }
 
 
-def label_tiles(wildcards):
-    """What other jobs look up of a data set; nothing where one job does it all."""
-    tiles = CONFIG["labels"]["tiles"]
-    folder = f"results/labels/{wildcards.dataset}/tiles"
-    return [f"{folder}/{number}-of-{tiles}.parquet" for number in range(tiles)] if tiles > 1 else []
-
-
-def label_mb(wildcards, input):
-    """Memory that grows with the photos: some columns of all of them, beside two workers with their rasters' cache."""
-    photos = Path(input.photos)
-    return 6000 + (photos.stat().st_size * 20 // 1_000_000 if photos.exists() else 0)
-
-
 rule prepare_boundaries:
     input:
         files=lambda wildcards: ancient(raw_files(f"{wildcards.dataset}/{wildcards.version}")),

@@ -6,12 +6,18 @@ function, or names in a string ("homing.training.pretrain"), as what it launches
 
 import ast
 import hashlib
+import os
 from functools import cache
 from pathlib import Path
 
 from homing.files import sha256
 
 SOURCE = Path(__file__).resolve().parents[1]
+
+
+def share_library() -> None:
+    """Let the jobs that this process starts import the same library."""
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")]))
 
 
 def fingerprint(script: str | Path) -> str:

@@ -17,9 +17,9 @@ DOCS = FOLDER.parent / "docs"
 SECTION_LEVELS = ("##", "###", "####")
 PAGE_HEAD = """# Configuration
 
-Every key, from `config/schema.yaml`. `config/config.yaml` holds the same with all defaults, which run the demo; put what differs into a
-file of your own and name it with `--configfile`. Lists are replaced whole, everything else key by key. An unknown key, a wrong type or an
-impossible value stops before any job starts, and says which key is meant.
+Every key, from `config/schema.yaml`. `config/config.yaml` holds the same with all defaults, which run the demo; put
+what differs into a file of your own and name it with `--configfile`. Lists are replaced whole, everything else key by
+key. An unknown key, a wrong type or an impossible value stops before any job starts, and says which key is meant.
 """
 
 

@@ -27,6 +27,7 @@ class Terms:
     link_mirror: bool = True
     accept_licences: Sequence[str] = ()
     lock: str | Path = "config/sources.lock.csv"
+    repository: Path = Path()  # what `file:` addresses are relative to
     patience: Patience = field(default_factory=Patience)
 
 
@@ -49,7 +50,7 @@ def retrieve(
         known = known or _listed_sum(Path(terms.mirror), found.relative_to(terms.mirror))
         digest = _take(found, row, output, known, terms.link_mirror)
     elif row["url"].startswith("file:"):
-        digest = _take(Path(row["url"].removeprefix("file:")), row, output, known, link=False)
+        digest = _take(terms.repository / row["url"].removeprefix("file:"), row, output, known, link=False)
     elif row["url"].startswith("mirror:"):
         raise HomingError(
             f"{row['file']}: no program can fetch it; put it as {row['url'].removeprefix('mirror:')} into the mirror "
