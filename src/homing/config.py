@@ -8,15 +8,15 @@ import re
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from homing.errors import HomingError
+from homing.shipped import ROOT
 from homing.sources.table import source_rows
 
-FOLDER = Path(__file__).resolve().parents[2] / "config"
+FOLDER = ROOT / "config"
 
 # What a variant may change; everything else is shared by all runs.
 RUN_KEYS = (

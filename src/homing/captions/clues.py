@@ -5,11 +5,12 @@ The wording follows the examples in Haas et al., "PIGEON", CVPR 2024, section 3.
 
 import csv
 from functools import cache
-from pathlib import Path
 
 import pandas as pd
 
-KOPPEN_CLASSES = Path(__file__).resolve().parents[3] / "resources" / "koppen_classes.csv"
+from homing.shipped import ROOT
+
+KOPPEN_CLASSES = ROOT / "resources" / "koppen_classes.csv"
 MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
           "December")  # fmt: skip
 SEASONS = ("winter", "spring", "summer", "autumn")

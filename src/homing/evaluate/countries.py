@@ -2,11 +2,12 @@
 
 import csv
 from functools import cache
-from pathlib import Path
 
 import pandas as pd
 
-CONTINENTS = Path(__file__).resolve().parents[3] / "resources" / "continents.csv"
+from homing.shipped import ROOT
+
+CONTINENTS = ROOT / "resources" / "continents.csv"
 
 
 @cache

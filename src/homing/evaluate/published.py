@@ -1,10 +1,11 @@
 """Results that other systems published, with their source and whether their training photos leak into the benchmark."""
 
 import csv
-from pathlib import Path
 from typing import Any
 
-PUBLISHED = Path(__file__).resolve().parents[3] / "resources" / "published_results.csv"
+from homing.shipped import ROOT
+
+PUBLISHED = ROOT / "resources" / "published_results.csv"
 TEXTS = ("benchmark", "system", "leaks", "checked", "source")
 
 

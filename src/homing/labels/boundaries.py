@@ -12,10 +12,11 @@ import shapely
 from shapely import affinity
 
 from homing.labels.editions import read_levels
+from homing.shipped import ROOT
 
 log = logging.getLogger(__name__)
 
-SETTLED = Path(__file__).resolve().parents[3] / "resources" / "settled_codes.csv"
+SETTLED = ROOT / "resources" / "settled_codes.csv"
 NAMES = ["area_id", "area", "region_id", "region", "country", "country_name"]
 
 
