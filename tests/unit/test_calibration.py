@@ -11,6 +11,7 @@ from scipy import integrate, optimize, stats
 from homing.errors import HomingError
 from homing.evaluate.calibration import (
     area_under_risk,
+    calibrate,
     fit_spread_km,
     fit_temperature,
     log_loss,
@@ -69,6 +70,16 @@ def test_the_log_loss_is_that_of_the_softmax():
     assert np.isfinite(log_loss(logits * 1e5, true))
     with pytest.raises(HomingError, match="no validation photo"):
         fit_temperature(logits[:0], true[:0])
+
+
+def test_a_calibrated_classifier_states_what_comes_true():
+    logits, true = drawn(8000, 12)
+    found = calibrate(logits * 2.5, true)
+    assert found["temperature"] == pytest.approx(2.5, rel=0.05) and found["photos"] == 8000
+    assert found["after"]["log_loss"] < found["before"]["log_loss"]
+    assert found["after"]["expected_error"] < 0.02 < 0.1 < found["before"]["expected_error"]
+    held, its = drawn(8000, 13)  # photos that the temperature was not fitted on
+    assert log_loss(held * 2.5, its, found["temperature"]) == pytest.approx(log_loss(held, its), rel=1e-3)
 
 
 def test_reliability_of_true_and_of_proud_probabilities():
@@ -230,6 +241,9 @@ def test_a_runs_confidence_is_described_and_pride_is_seen():
             right["reliability"][radius]["expected_error"] < 0.04 < 0.1 < proud["reliability"][radius]["expected_error"]
         )
     assert right["negative_log_likelihood"] < proud["negative_log_likelihood"]
+    first = right["reliability"]["in_first_cell"]
+    assert first["expected_error"] < 0.04 < 0.1 < proud["reliability"]["in_first_cell"]["expected_error"]
+    assert sum(first["photos"]) == 4000
     assert abs(right["regions"]["0.9"]["covered"] - 0.9) < 0.06
     assert proud["regions"]["0.9"]["covered"] < 0.8
     for found in (right, proud):
@@ -289,7 +303,7 @@ def run_tables(ranked: Ranked, names: np.ndarray) -> dict[str, pd.DataFrame]:
 def test_a_runs_tables_give_what_its_arrays_give():
     ranked, names = ranked_photos(400, 1.0)
     made = run_tables(ranked, names)
-    found = describe_stages(**made, points={}, radii_km=[750, 2500], seed=0)
+    found = describe_stages(**made, points={}, refined=25, radii_km=[750, 2500], seed=0)
     direct = describe_confidence(ranked, names, [750, 2500], seed=0)
     confidence = found["confidence"]
     assert confidence["reliability"]["within_750_km"]["stated"] == pytest.approx(
@@ -297,8 +311,15 @@ def test_a_runs_tables_give_what_its_arrays_give():
     )
     assert confidence["regions"]["0.9"] == pytest.approx(direct["regions"]["0.9"])
     assert found["ceilings"]["first_cell"]["median_km"] == pytest.approx(np.median(ranked.away_km))
+    fewer = describe_stages(**made, points={}, refined=5, radii_km=[750, 2500], seed=0)
+    away = haversine_km(*ranked.place.T[..., None], *np.moveaxis(ranked.middles[:, :5], -1, 0))
+    assert fewer["ceilings"]["best_of_5_cells"]["median_km"] == pytest.approx(np.median(away.min(axis=1)))
+    assert fewer["confidence"] == confidence  # told from all kept cells
     nobody = made | {"assignments": made["assignments"].iloc[:0]}
-    assert describe_stages(**nobody, points={}, radii_km=[750], seed=0) == {"ceilings": None, "confidence": None}
+    assert describe_stages(**nobody, points={}, refined=25, radii_km=[750], seed=0) == {
+        "ceilings": None,
+        "confidence": None,
+    }
     short = made | {"predictions": made["predictions"].iloc[1:]}
     with pytest.raises(HomingError, match="not every photo has the ranks 0 to 24"):
-        describe_stages(**short, points={}, radii_km=[750], seed=0)
+        describe_stages(**short, points={}, refined=25, radii_km=[750], seed=0)

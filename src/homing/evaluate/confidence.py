@@ -47,17 +47,10 @@ def describe_confidence(ranked: Ranked, clusters: np.ndarray, radii_km: Sequence
     measured on the other half, and the reverse.
     """
     answers, confidence = ranked.middles[:, 0], ranked.probability[:, 0]
-    diagrams = {}
+    diagrams = {"in_first_cell": _diagram(confidence, ranked.true == 0)}
     for radius in radii_km:
         stated = np.minimum(probability_within(ranked.probability, ranked.middles, answers, radius), 1)
-        found = reliability(stated, ranked.away_km <= radius)
-        filled = found.photos > 0
-        diagrams[f"within_{radius:g}_km"] = {
-            "expected_error": found.expected_error,
-            "photos": found.photos[filled].tolist(),
-            "stated": found.stated[filled].tolist(),
-            "true": found.true[filled].tolist(),
-        }
+        diagrams[f"within_{radius:g}_km"] = _diagram(stated, ranked.away_km <= radius)
     share, risk = risk_against_coverage(confidence, ranked.away_km)
     at = np.searchsorted(share, SHARES)
     own, best, none = area_under_risk(confidence, ranked.away_km)
@@ -69,6 +62,13 @@ def describe_confidence(ranked: Ranked, clusters: np.ndarray, radii_km: Sequence
         "risk_km_by_coverage": {f"{wanted:g}": float(risk[row]) for wanted, row in zip(SHARES, at, strict=True)},
         "mean_risk_km": {"own": own, "best": best, "none": none},
     } | _fitted(ranked, clusters, seed)
+
+
+def _diagram(stated: np.ndarray, true: np.ndarray) -> dict[str, Any]:
+    found = reliability(stated, true)
+    filled = found.photos > 0
+    bins = {name: getattr(found, name)[filled].tolist() for name in ("photos", "stated", "true")}
+    return {"expected_error": found.expected_error} | bins
 
 
 def _region(ranked: Ranked, level: float) -> dict[str, float]:
