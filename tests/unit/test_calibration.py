@@ -108,6 +108,21 @@ def test_stated_shares_within_a_radius_come_true():
         assert stated.mean() == pytest.approx(hit.mean(), abs=0.01)
 
 
+def test_places_spread_around_their_cells_are_within_a_radius_as_often_as_stated():
+    """Radii below and above the spread, by throwing places."""
+    rng = np.random.default_rng(14)
+    cells, answers = np.array([[10.0, 20.0], [12.0, 22.0], [-40.0, 100.0]]), np.array([[10.0, 20.0]])
+    probability, spread = np.array([[0.5, 0.3, 0.2]]), 150.0
+    chosen = rng.choice(3, 400_000, p=probability[0])
+    thrown = unit_vectors(*cells.T)[chosen] + rng.normal(0, spread / EARTH_RADIUS_KM, (400_000, 3))
+    away = haversine_km(*from_vectors(thrown), *answers[0])
+    for radius in (25, 200, 750):
+        (stated,) = probability_within(probability, cells, answers, radius, np.array([spread]))
+        assert stated == pytest.approx((away <= radius).mean(), abs=0.004)
+    point = probability_within(probability, cells, answers, 25, np.array([1e-3]))
+    assert point == pytest.approx(probability_within(probability, cells, answers, 25))
+
+
 @pytest.mark.parametrize("spread", [50.0, 1000.0, 30_000.0])
 def test_the_density_holds_everything_once(spread):
     def ring(angle: float) -> float:
@@ -234,15 +249,17 @@ def ranked_photos(count: int, proud: float) -> tuple[Ranked, np.ndarray]:
 
 
 def test_a_runs_confidence_is_described_and_pride_is_seen():
-    right, proud = (describe_confidence(*ranked_photos(4000, heat), [750, 2500], seed=0) for heat in (1.0, 2.0))
+    right, proud = (describe_confidence(*ranked_photos(4000, heat), [25, 750, 2500], seed=0) for heat in (1.0, 2.0))
     json.dumps(right, allow_nan=False)
     for radius in ("within_750_km", "within_2500_km"):
         assert (
             right["reliability"][radius]["expected_error"] < 0.04 < 0.1 < proud["reliability"][radius]["expected_error"]
         )
+    assert right["reliability"]["within_25_km"]["expected_error"] < 0.02  # far less than a cell's size
+    assert right["spread_km"] == pytest.approx(0.02 * EARTH_RADIUS_KM, rel=0.15)
     assert right["negative_log_likelihood"] < proud["negative_log_likelihood"]
-    first = right["reliability"]["in_first_cell"]
-    assert first["expected_error"] < 0.04 < 0.1 < proud["reliability"]["in_first_cell"]["expected_error"]
+    first = right["first_cell"]
+    assert first["expected_error"] < 0.04 < 0.1 < proud["first_cell"]["expected_error"]
     assert sum(first["photos"]) == 4000
     assert abs(right["regions"]["0.9"]["covered"] - 0.9) < 0.06
     assert proud["regions"]["0.9"]["covered"] < 0.8

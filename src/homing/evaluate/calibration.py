@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import chndtr
 
 from homing.errors import HomingError
 from homing.sphere import EARTH_RADIUS_KM, haversine_km
@@ -15,6 +16,7 @@ from homing.sphere import EARTH_RADIUS_KM, haversine_km
 BINS = 15
 COLDEST, HOTTEST = 0.02, 50.0  # temperatures that are tried
 GOLDEN = (np.sqrt(5) - 1) / 2
+FARTHEST_SPREADS = 6.0  # from a cell's middle: as good as nothing of it lies beyond
 SPREAD_KM = 300.0  # of the densities around cells, where none is given
 
 
@@ -99,14 +101,26 @@ def calibrate(logits: np.ndarray, true: np.ndarray) -> dict[str, Any]:
 
 
 def probability_within(
-    probabilities: np.ndarray, cells: np.ndarray, answers: np.ndarray, radius_km: float
+    probabilities: np.ndarray,
+    cells: np.ndarray,
+    answers: np.ndarray,
+    radius_km: float,
+    spread_km: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The stated probability (n,) that each answer is within a radius: that of the cells whose middle is.
+    """The stated probability (n,) that each answer is within a radius.
 
-    probabilities: (n, c); cells: (c, 2) latitude and longitude of their middles, or (n, c, 2); answers: (n, 2).
+    probabilities: (n, c); cells: (c, 2) latitude and longitude of their middles, or (n, c, 2); answers: (n, 2). A
+    cell's probability lies at its middle, or, with spread_km (n,), around it as a normal distribution with that
+    standard deviation along each of two axes: the squared distance to the answer then is a noncentral chi-square.
     """
     away = haversine_km(answers[:, :1], answers[:, 1:], cells[..., 0], cells[..., 1])
-    return np.where(away <= radius_km, probabilities, 0).sum(axis=1)
+    if spread_km is None:
+        return np.where(away <= radius_km, probabilities, 0).sum(axis=1)
+    spread = np.broadcast_to(spread_km[:, None], away.shape)
+    near = away < radius_km + FARTHEST_SPREADS * spread
+    share = np.zeros(away.shape)
+    share[near] = chndtr((radius_km / spread[near]) ** 2, 2, (away[near] / spread[near]) ** 2)
+    return (probabilities * share).sum(axis=1)
 
 
 def von_mises_fisher(away_km: np.ndarray, spread_km: np.ndarray | float) -> np.ndarray:
