@@ -1,8 +1,9 @@
 """What refinement leaves open, fitted on the validation photos: temperature, gate, width of the mode, weight of levels.
 
 Each is chosen for itself, by the errors of the answers it leads to; where several do as well, the first on its list.
-Refinement, gate and weights of levels must beat doing without by more than chance: the rule of one standard error
-(Breiman et al., Classification and Regression Trees, 1984, section 3.4.3).
+What is the best of many on a few hundred photos often gains a little that further photos do not confirm. Refinement,
+which everything after it starts from, must therefore gain for sure on doing without; gate and weights of levels, each
+of one readout among others, by as much as one standard error.
 """
 
 import logging
@@ -26,7 +27,7 @@ HIERARCHY_WEIGHTS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0)
 FITTED = ("temperature", "mode_radius_km", "hierarchy_weight", "gate_similarity")
 GATES = 200  # thresholds tried, at equal shares of the photos
 STAY_KM = 0.0  # max_move_km that keeps the classifier's candidates
-DRAWS, SURE = 400, 0.84  # share of the draws with a gain; what lies one standard error above 0 is so in as many
+DRAWS, SURE, LIKELY = 1000, 0.975, 0.84  # shares of the draws that must gain: the 95 % interval, one standard error
 
 
 def loss(error_km: np.ndarray, objective: str) -> float:
@@ -39,8 +40,10 @@ def errors_km(answers: Candidates, truth: np.ndarray) -> np.ndarray:
     return haversine_km(answers.latitude[:, 0], answers.longitude[:, 0], truth[:, 0], truth[:, 1])
 
 
-def is_clear_gain(error_km: np.ndarray, otherwise_km: np.ndarray, objective: str, authors: np.ndarray) -> bool:
-    """Whether errors (n,) are less than others of the same photos by more than chance: in `SURE` of the draws.
+def is_clear_gain(
+    error_km: np.ndarray, otherwise_km: np.ndarray, objective: str, authors: np.ndarray, share: float
+) -> bool:
+    """Whether errors (n,) are less than others of the same photos by more than chance: in that share of the draws.
 
     Draws are of photographers, with replacement; authors: (n,) their numbers, a photo of -1 is by itself.
     """
@@ -51,7 +54,7 @@ def is_clear_gain(error_km: np.ndarray, otherwise_km: np.ndarray, objective: str
         times = np.bincount(rng.integers(0, count, count), minlength=count)
         rows = np.repeat(np.arange(len(groups)), times[groups])
         better += loss(error_km[rows], objective) < loss(otherwise_km[rows], objective)
-    return bool(better >= SURE * DRAWS)
+    return bool(better >= share * DRAWS)
 
 
 def fit(
@@ -82,30 +85,28 @@ def fit(
     def refined_at(temperature: float) -> Candidates:
         return refine(index, vectors, candidates, temperature, settings["max_move_km"])
 
-    def gains(answers: Candidates, otherwise: Candidates) -> bool:
-        return is_clear_gain(errors_km(answers, truth), errors_km(otherwise, truth), objective, authors)
+    def gains(answers: Candidates, otherwise: Candidates, share: float) -> bool:
+        return is_clear_gain(errors_km(answers, truth), errors_km(otherwise, truth), objective, authors, share)
 
     if settings["temperature"] is None:
         chosen["temperature"] = best(TEMPERATURES, refined_at)
-        if not gains(refined_at(chosen["temperature"]), candidates):
+        if not gains(refined_at(chosen["temperature"]), candidates, SURE):
             chosen["max_move_km"] = STAY_KM
     refined = refine(index, vectors, candidates, chosen["temperature"], chosen["max_move_km"])
     if settings["mode_radius_km"] is None:
         chosen["mode_radius_km"] = best(MODE_RADII_KM, lambda value: mode_mean(refined, value))
     if settings["hierarchy_weight"] is None:
         weight = best(HIERARCHY_WEIGHTS, lambda value: hierarchical(refined, coarser, value))
-        chosen["hierarchy_weight"] = weight if gains(hierarchical(refined, coarser, weight), refined) else 0.0
+        chosen["hierarchy_weight"] = weight if gains(hierarchical(refined, coarser, weight), refined, LIKELY) else 0.0
     if settings["gate_similarity"] is None:
         place = index.members[["latitude", "longitude"]].to_numpy()[neighbours.row]
         found_km = haversine_km(place[:, 0], place[:, 1], truth[:, 0], truth[:, 1])
         otherwise_km = errors_km(refined, truth)
         chosen["gate_similarity"] = fit_gate(neighbours.similarity, found_km, otherwise_km, objective, authors)
     log.info("fitted on %d photos: %s", len(truth), chosen)
-    kept = {"classifier": candidates, "refined": refined}
-    return chosen | {
-        "photos": len(truth),
-        objective: {name: loss(errors_km(one, truth), objective) for name, one in kept.items()},
-    }
+    answers = {"classifier": candidates, "refined": refined} if len(truth) else {}
+    losses = {name: loss(errors_km(one, truth), objective) for name, one in answers.items()}
+    return chosen | {"photos": len(truth), objective: losses}
 
 
 def fit_gate(
@@ -120,7 +121,7 @@ def fit_gate(
     tried = [never, *known[:: max(1, len(known) // GATES)].tolist()]
     errors = [np.where(similarity >= gate, found_km, otherwise_km) for gate in tried]
     best = int(np.argmin([loss(error_km, objective) for error_km in errors]))
-    return tried[best] if is_clear_gain(errors[best], otherwise_km, objective, authors) else never
+    return tried[best] if is_clear_gain(errors[best], otherwise_km, objective, authors, LIKELY) else never
 
 
 def gated(candidates: Candidates, neighbours: Neighbours, index: RefineIndex, gate_similarity: float) -> Candidates:
