@@ -171,6 +171,24 @@ def leak_settings(script):
     return chosen
 
 
+def leak_table(wildcards):
+    """Of a benchmark: which of its photos the run's data set has too."""
+    own = wildcards.photo_set in ("train", "val", "test")
+    return {} if own else {"leaks": f"results/runs/{wildcards.run}/leaks.parquet"}
+
+
+def evaluation_settings(script):
+    """How a photo set is scored, within what reach an answer has a country, and of benchmarks which leaks are told."""
+
+    def chosen(wildcards):
+        keys = ["seed", "evaluate", *(["decontaminate"] if leak_table(wildcards) else [])]
+        slice = configuration.pick(CONFIG, keys, run=wildcards.run)
+        slice["nearest_km"] = CONFIG["labels"]["boundaries"]["nearest_km"]
+        return {"config": slice, "code": fingerprint(HERE / f"workflow/scripts/{script}.py")}
+
+    return chosen
+
+
 def split_inputs(wildcards):
     """The photos, and what is known of leaks where the run has benchmarks."""
     photos = {"photos": photo_files(run_dataset(wildcards))["photos"]}

@@ -5,10 +5,14 @@ READOUTS = ["geocell", "refined", *FURTHER_READOUTS, "constant", "thumbnail"]
 rule evaluate_predictions:
     input:
         unpack(truth),
+        unpack(leak_table),
         **{name: f"results/runs/{{run}}/predictions/{{photo_set}}/{name}.parquet" for name in [*READOUTS, "tasks"]},
         splits="results/runs/{run}/splits.parquet",
         geocells="results/runs/{run}/geocells/geocells.parquet",
         assignments="results/runs/{run}/geocells/assignments.parquet",
+        index="results/runs/{run}/refine_index",
+        areas=f"{BOUNDARIES}/areas.parquet",
+        grid=f"{BOUNDARIES}/grid",
     output:
         metrics="results/runs/{run}/metrics/{photo_set}.json",
     log:
@@ -22,7 +26,7 @@ rule evaluate_predictions:
         mem_mb=size_mb(1000, 20),
         runtime=60,
     params:
-        settings=settings("evaluate_predictions", "seed", "evaluate"),
+        settings=evaluation_settings("evaluate_predictions"),
     message:
         "Score the {wildcards.photo_set} predictions of run {wildcards.run}"
     script:

@@ -3,10 +3,37 @@
 FURTHER_READOUTS = ["mode", "score", "median", "hierarchy", "retrieval"]
 
 
+rule calibrate_classifier:
+    input:
+        unpack(lambda wildcards: embeddings(wildcards, run_dataset(wildcards))),
+        model="results/runs/{run}/finetuned",
+        splits="results/runs/{run}/splits.parquet",
+        assignments="results/runs/{run}/geocells/assignments.parquet",
+    output:
+        calibration="results/runs/{run}/calibration.json",
+    log:
+        "results/logs/{run}/calibrate_classifier.log",
+    benchmark:
+        "results/benchmarks/{run}/calibrate_classifier.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: 2
+    resources:
+        mem_mb=size_mb(4000, 2),
+        runtime=60,
+    params:
+        settings=settings("calibrate_classifier"),
+    message:
+        "Calibrate the probabilities of run {wildcards.run} on its validation photos"
+    script:
+        "../workflow/scripts/calibrate_classifier.py"
+
+
 rule predict_photos:
     input:
         unpack(lambda wildcards: embeddings(wildcards, set_dataset(wildcards))),
         model="results/runs/{run}/finetuned",
+        calibration="results/runs/{run}/calibration.json",
         splits="results/runs/{run}/splits.parquet",
     output:
         predictions="results/runs/{run}/predictions/{photo_set}/geocell.parquet",
@@ -112,7 +139,7 @@ rule refine_predictions:
         mem_mb=size_mb(2000, 6),
         runtime=120,
     params:
-        settings=refine_settings("refine_predictions", "top_cells", "max_move_km"),
+        settings=refine_settings("refine_predictions", "top_cells"),
     message:
         "Refine the {wildcards.photo_set} predictions of run {wildcards.run}"
     script:

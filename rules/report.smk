@@ -8,6 +8,7 @@ rule package_model:
         geocells="results/runs/{run}/geocells/geocells.parquet",
         index="results/runs/{run}/refine_index",
         fitted="results/runs/{run}/refine.json",
+        calibration="results/runs/{run}/calibration.json",
         summary="results/runs/{run}/summary.json",
         provenance="results/runs/{run}/provenance.json",
     output:

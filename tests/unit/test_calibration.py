@@ -11,6 +11,7 @@ from scipy import integrate, optimize, stats
 from homing.errors import HomingError
 from homing.evaluate.calibration import (
     area_under_risk,
+    calibrate,
     fit_spread_km,
     fit_temperature,
     log_loss,
@@ -71,6 +72,16 @@ def test_the_log_loss_is_that_of_the_softmax():
         fit_temperature(logits[:0], true[:0])
 
 
+def test_a_calibrated_classifier_states_what_comes_true():
+    logits, true = drawn(8000, 12)
+    found = calibrate(logits * 2.5, true)
+    assert found["temperature"] == pytest.approx(2.5, rel=0.05) and found["photos"] == 8000
+    assert found["after"]["log_loss"] < found["before"]["log_loss"]
+    assert found["after"]["expected_error"] < 0.02 < 0.1 < found["before"]["expected_error"]
+    held, its = drawn(8000, 13)  # photos that the temperature was not fitted on
+    assert log_loss(held * 2.5, its, found["temperature"]) == pytest.approx(log_loss(held, its), rel=1e-3)
+
+
 def test_reliability_of_true_and_of_proud_probabilities():
     rng = np.random.default_rng(3)
     stated = rng.random(60_000)
@@ -95,6 +106,21 @@ def test_stated_shares_within_a_radius_come_true():
         hit = 2 * np.arcsin(away / 2) * EARTH_RADIUS_KM <= radius
         assert reliability(stated, hit).expected_error < 0.012
         assert stated.mean() == pytest.approx(hit.mean(), abs=0.01)
+
+
+def test_places_spread_around_their_cells_are_within_a_radius_as_often_as_stated():
+    """Radii below and above the spread, by throwing places."""
+    rng = np.random.default_rng(14)
+    cells, answers = np.array([[10.0, 20.0], [12.0, 22.0], [-40.0, 100.0]]), np.array([[10.0, 20.0]])
+    probability, spread = np.array([[0.5, 0.3, 0.2]]), 150.0
+    chosen = rng.choice(3, 400_000, p=probability[0])
+    thrown = unit_vectors(*cells.T)[chosen] + rng.normal(0, spread / EARTH_RADIUS_KM, (400_000, 3))
+    away = haversine_km(*from_vectors(thrown), *answers[0])
+    for radius in (25, 200, 750):
+        (stated,) = probability_within(probability, cells, answers, radius, np.array([spread]))
+        assert stated == pytest.approx((away <= radius).mean(), abs=0.004)
+    point = probability_within(probability, cells, answers, 25, np.array([1e-3]))
+    assert point == pytest.approx(probability_within(probability, cells, answers, 25))
 
 
 @pytest.mark.parametrize("spread", [50.0, 1000.0, 30_000.0])
@@ -223,13 +249,18 @@ def ranked_photos(count: int, proud: float) -> tuple[Ranked, np.ndarray]:
 
 
 def test_a_runs_confidence_is_described_and_pride_is_seen():
-    right, proud = (describe_confidence(*ranked_photos(4000, heat), [750, 2500], seed=0) for heat in (1.0, 2.0))
+    right, proud = (describe_confidence(*ranked_photos(4000, heat), [25, 750, 2500], seed=0) for heat in (1.0, 2.0))
     json.dumps(right, allow_nan=False)
     for radius in ("within_750_km", "within_2500_km"):
         assert (
             right["reliability"][radius]["expected_error"] < 0.04 < 0.1 < proud["reliability"][radius]["expected_error"]
         )
+    assert right["reliability"]["within_25_km"]["expected_error"] < 0.02  # far less than a cell's size
+    assert right["spread_km"] == pytest.approx(0.02 * EARTH_RADIUS_KM, rel=0.15)
     assert right["negative_log_likelihood"] < proud["negative_log_likelihood"]
+    first = right["first_cell"]
+    assert first["expected_error"] < 0.04 < 0.1 < proud["first_cell"]["expected_error"]
+    assert sum(first["photos"]) == 4000
     assert abs(right["regions"]["0.9"]["covered"] - 0.9) < 0.06
     assert proud["regions"]["0.9"]["covered"] < 0.8
     for found in (right, proud):
@@ -289,7 +320,7 @@ def run_tables(ranked: Ranked, names: np.ndarray) -> dict[str, pd.DataFrame]:
 def test_a_runs_tables_give_what_its_arrays_give():
     ranked, names = ranked_photos(400, 1.0)
     made = run_tables(ranked, names)
-    found = describe_stages(**made, points={}, radii_km=[750, 2500], seed=0)
+    found = describe_stages(**made, points={}, refined=25, radii_km=[750, 2500], seed=0)
     direct = describe_confidence(ranked, names, [750, 2500], seed=0)
     confidence = found["confidence"]
     assert confidence["reliability"]["within_750_km"]["stated"] == pytest.approx(
@@ -297,8 +328,15 @@ def test_a_runs_tables_give_what_its_arrays_give():
     )
     assert confidence["regions"]["0.9"] == pytest.approx(direct["regions"]["0.9"])
     assert found["ceilings"]["first_cell"]["median_km"] == pytest.approx(np.median(ranked.away_km))
+    fewer = describe_stages(**made, points={}, refined=5, radii_km=[750, 2500], seed=0)
+    away = haversine_km(*ranked.place.T[..., None], *np.moveaxis(ranked.middles[:, :5], -1, 0))
+    assert fewer["ceilings"]["best_of_5_cells"]["median_km"] == pytest.approx(np.median(away.min(axis=1)))
+    assert fewer["confidence"] == confidence  # told from all kept cells
     nobody = made | {"assignments": made["assignments"].iloc[:0]}
-    assert describe_stages(**nobody, points={}, radii_km=[750], seed=0) == {"ceilings": None, "confidence": None}
+    assert describe_stages(**nobody, points={}, refined=25, radii_km=[750], seed=0) == {
+        "ceilings": None,
+        "confidence": None,
+    }
     short = made | {"predictions": made["predictions"].iloc[1:]}
     with pytest.raises(HomingError, match="not every photo has the ranks 0 to 24"):
-        describe_stages(**short, points={}, radii_km=[750], seed=0)
+        describe_stages(**short, points={}, refined=25, radii_km=[750], seed=0)

@@ -57,6 +57,7 @@ def make_package(folder: Path, pooling: str = "mean") -> Path:
     summary = {"n_test": 5, "median_km": 1.0, "refined_median_km": 1.0, "constant_guess_median_km": 9.0,
                "refined_within_25_km": 0.5, "refined_within_750_km": 0.9}  # fmt: skip
     about = {"run": "tiny", "refine": {"top_cells": 3, "temperature": 0.2, "max_move_km": None}, "summary": summary,
+             "calibration": {"temperature": 1.0},
              "provenance": {"versions": {"homing": "0"}, "git_commit": None}}  # fmt: skip
     with atomic_path(folder / "model") as partial:
         assemble(partial, folder / "finetuned", folder / "encoder", folder / "index", cells, about)

@@ -1,6 +1,7 @@
 """The evaluator's rules, against plain loops and closed forms."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -10,9 +11,11 @@ from PIL import Image
 from homing.errors import HomingError
 from homing.evaluate.baselines import constant_guess, nearest_rows, thumbnail
 from homing.evaluate.bootstrap import cluster_numbers, resample
+from homing.evaluate.countries import name_first_answers
 from homing.evaluate.distances import FARTHEST_KM, distances_km, geoscores
 from homing.evaluate.geocells import score_geocells
-from homing.evaluate.measures import Sampling, by_group, differences, hit, measure, score
+from homing.evaluate.leaks import describe_leaks
+from homing.evaluate.measures import Sampling, by_group, differences, hit, measure, score, score_some
 from homing.evaluate.provenance import git_commit, versions
 from homing.evaluate.summary import durations, summarise
 from homing.evaluate.tasks import score_tasks
@@ -161,6 +164,59 @@ def test_groups_are_measured_as_if_alone(truth):
     assert found["BBB"]["interval_95"]["median_km"] == alone["interval_95"]["median_km"]
     few = by_group(names, away, {}, RADII, np.zeros(200, dtype=int), Sampling())
     assert "interval_95" not in few["AAA"] and few["AAA"]["clusters"] == 1
+
+
+def test_answers_are_in_the_country_they_lie_in_whatever_their_cell(truth):
+    """Of a lattice's cells one reaches over the border: the place counts, not the cell."""
+    looked_up = []
+
+    def locate(latitude: np.ndarray, longitude: np.ndarray) -> pd.DataFrame:
+        looked_up.append(len(latitude))
+        country = np.where(longitude < 0, "WWW", np.where(latitude > 50, None, "EEE"))  # nobody's in the north-east
+        region = np.where(country == None, None, np.where(latitude > 0, "north", "south"))  # noqa: E711
+        return pd.DataFrame({"country": country, "region": region})
+
+    known = truth.join(locate(truth["latitude"], truth["longitude"])).rename(columns={"region": "region_id"})
+    near_border = near(truth, 20.0).assign(longitude=truth["longitude"] + 30, cell_id=7)
+    second = near_border.assign(rank=1, latitude=0.0)
+    one = truth[["photo_id"]].assign(rank=0, latitude=10.0, longitude=10.0)
+    readouts = {"geocell": pd.concat([near_border, second]), "same": near_border, "constant": one}
+    looked_up.clear()
+    found = score(known, name_first_answers(readouts, locate), RADII, seed=0)
+    assert looked_up == [201]
+    right = locate(near_border["latitude"], near_border["longitude"])
+    counted = known["country"].notna()
+    for name, label in (("country", "country"), ("region", "region_id")):
+        expected = (right[name] == known[label])[counted].mean()
+        assert found["geocell"][f"{name}_accuracy"] == found["same"][f"{name}_accuracy"] == pytest.approx(expected)
+    both = (known["country"] == "EEE") & (known["region_id"] == "north")
+    assert found["constant"]["region_accuracy"] == pytest.approx((known["region_id"] == "north")[counted].mean())
+    assert found["constant"]["country_accuracy"] > both.mean()
+
+
+def test_leaked_photos_are_counted_by_reason_and_scored_apart(truth):
+    leaks = pd.DataFrame(
+        {
+            "benchmark_photo_id": ["p1", "p1", "p2", "p2", "elsewhere"],
+            "reason": ["id", "photographer", "photographer", "photographer", "near_duplicate"],
+        }
+    )
+    answers = {"geocell": near(truth, 1.0).assign(latitude=lambda t: np.where(t.index < 3, truth["latitude"], 0.0))}
+    found = describe_leaks(
+        leaks,
+        truth["photo_id"],
+        partial(score_some, truth, answers, RADII),
+        ["id", "photographer", "place_and_time", "near_duplicate"],
+    )
+    assert found["by_reason"] == {"id": 1, "photographer": 2, "place_and_time": 0, "near_duplicate": 0}
+    assert (found["photos"], found["share"]) == (2, 0.01)
+    assert found["figures_of_leaked"]["n"] == 2 and found["figures_of_leaked"]["geocell"]["median_km"] == 0
+    others = haversine_km(truth["latitude"], 0, 0.0, 0)[[row for row in range(200) if row not in (1, 2)]]
+    others[0] = 0
+    assert found["figures_without"]["geocell"]["median_km"] == pytest.approx(np.median(others))
+    assert "figures_of_leaked" not in describe_leaks(
+        leaks[4:], truth["photo_id"], partial(score_some, truth, answers, RADII)
+    )
 
 
 def test_the_constant_guess_is_the_best_of_the_training_places():

@@ -1,6 +1,9 @@
 """`homing evaluate`: anybody's files, good and bad, against plain pandas and known geography."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -284,3 +287,18 @@ def test_codes_and_continents():
     sides = pd.read_csv(Path(__file__).resolve().parents[2] / "resources/driving_side.csv", keep_default_na=False)
     ours = sides.loc[~sides["iso_a3"].str.match("Z0"), "iso_a3"]
     assert continents(ours).notna().all()
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_has_seen_enough_is_no_error(truth, tmp_path, unbuffered):
+    """As with `| head -1`: nothing on stderr, and the status that the shell gives to other programs."""
+    many = truth.assign(country=[f"C{number}" for number in range(COUNT)])  # more figures than a pipe holds
+    many.to_csv(tmp_path / "truth.csv", index=False)
+    many.to_csv(tmp_path / "guess.csv", index=False)
+    options = ["--truth", str(tmp_path / "truth.csv"), "--json", "-", "--draws", "0", "--cluster", "photo"]
+    command = [sys.executable, "-m", "homing.cli", "evaluate", str(tmp_path / "guess.csv"), *options]
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    process.stdout.read(1)
+    process.stdout.close()
+    assert process.stderr.read() == b"" and process.wait() == 141

@@ -64,8 +64,22 @@ def test_ways_and_bits_are_a_choice(leaks):
 
 def test_the_report_counts_by_benchmark_and_reason(leaks):
     counts = {"im2gps": {"id": 1, "photographer": 1, "place_and_time": 1}, "yfcc": {"near_duplicate": 2}}
-    assert summary(leaks()) == {"photos": 5, "by_benchmark": counts}
-    assert summary(leaks([])) == {"photos": 0, "by_benchmark": {}}
+    theirs = counts | {"yfcc": {"near_duplicate": 1}}
+    assert summary(leaks()) == {"photos": 5, "by_benchmark": counts, "benchmark_photos": theirs}
+    assert summary(leaks([])) == {"photos": 0, "by_benchmark": {}, "benchmark_photos": {}}
+
+
+def test_every_photo_of_the_benchmark_that_is_matched_is_named(tmp_path):
+    """Three photos of one photographer, three pictures of one sight: the run's first must not hide the others."""
+    place = (5.0, 5.0, None)
+    own = collection(tmp_path, "own", [(f"o{n}", "11@N01", *place, 0) for n in range(2)])
+    authors, hashes = ["11@N01"] * 3 + [None] * 2, [-1, -1, 1, 2, -1]
+    rows = [(f"b{n}", author, *place, hashes[n]) for n, author in enumerate(authors)]
+    found = find_leaks(own, {"b": collection(tmp_path, "b", rows)}, {"by": ALL, "near_duplicate_bits": 4})
+    matched = {name: set(group["benchmark_photo_id"]) for name, group in found.groupby("reason")}
+    assert matched == {"photographer": {"b0", "b1", "b2"}, "near_duplicate": {"b2", "b3"}}
+    assert all(set(group["photo_id"]) == {"o0", "o1"} for _, group in found.groupby("reason"))
+    assert not found.duplicated().any()
 
 
 def test_training_and_validation_lose_them_and_test_keeps_its_photos(leaks):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from homing.errors import HomingError
-from homing.refine.fit import errors_km, fit, fit_gate, gated, loss
+from homing.refine.fit import STAY_KM, SURE, errors_km, fit, fit_gate, gated, is_clear_gain, loss
 from homing.refine.index import RefineIndex, build_index, cluster_places
 from homing.refine.readout import best_score, hierarchical, median_point, mode_mean, nodes_above
 from homing.refine.retrieve import build_lists, nearest_photos
@@ -296,17 +296,42 @@ def test_lists_find_nearly_what_a_full_search_finds():
     assert (probed.similarity <= exact.similarity + 1e-5).all()
 
 
+def alone(count: int) -> np.ndarray:
+    """Photos of nobody known."""
+    return np.full(count, -1)
+
+
+def test_gains_are_clear_beyond_chance_alone():
+    rng = np.random.default_rng(8)
+    wins = 0
+    for _ in range(200):
+        before = rng.gamma(0.5, 800, 300)
+        wins += is_clear_gain(before * np.exp(rng.normal(0, 1, 300)), before, "mean_log", alone(300), SURE)
+    assert wins <= 14  # of 5 that chance allows
+    before = rng.gamma(0.5, 800, 300)
+    assert is_clear_gain(before * 0.8, before, "mean_log", alone(300), SURE)
+    assert is_clear_gain(before * 0.8, before, "median", alone(300), SURE)
+    assert not is_clear_gain(before, before, "mean_log", alone(300), SURE)
+    lucky = before * np.where(np.arange(300) < 150, 0.7, 1.1)  # one photographer gains, the nine others lose
+    names = np.where(np.arange(300) < 150, 0, 1 + np.arange(300) % 9)
+    assert is_clear_gain(lucky, before, "mean_log", alone(300), SURE) and not is_clear_gain(
+        lucky, before, "mean_log", names, SURE
+    )
+
+
 def test_the_gate_opens_where_retrieval_is_right():
     rng = np.random.default_rng(5)
     similarity = rng.uniform(0.2, 1, 3000).astype(np.float32)
     found = np.where(similarity > 0.7, rng.uniform(0, 5, 3000), rng.uniform(0, 9000, 3000))
     otherwise = rng.uniform(10, 500, 3000)
     for objective in ("median", "mean_log"):
-        gate = fit_gate(similarity, found, otherwise, objective)
+        gate = fit_gate(similarity, found, otherwise, objective, alone(3000))
         assert 0.68 < gate < 0.75
         assert loss(np.where(similarity >= gate, found, otherwise), objective) < loss(otherwise, objective)
-    assert fit_gate(similarity, otherwise + 1, otherwise, "median") > 1  # never
-    assert fit_gate(np.full(5, -np.inf, np.float32), np.ones(5), np.ones(5), "median") > 1
+    assert fit_gate(similarity, otherwise + 1, otherwise, "median", alone(3000)) > 1  # never
+    assert fit_gate(np.full(5, -np.inf, np.float32), np.ones(5), np.ones(5), "median", alone(5)) > 1
+    by_chance = fit_gate(similarity, rng.permutation(otherwise), otherwise, "mean_log", alone(3000))
+    assert by_chance > 1  # of 200 thresholds some gain a little
 
 
 FREE = {"temperature": None, "mode_radius_km": None, "hierarchy_weight": None, "gate_similarity": None,
@@ -319,12 +344,39 @@ def test_what_is_fitted_does_no_harm_and_what_is_given_stays(trained, queries):
     truth = photos[["latitude", "longitude"]].to_numpy()[rows]
     coarser = np.array([[0, 0, 0, 1, 1, 1, 1, 1]])
     neighbours = nearest_photos(index, vectors)
-    chosen = fit(FREE, index, vectors, candidates, truth, neighbours, coarser)
+    nobody = alone(len(truth))
+    chosen = fit(FREE, index, vectors, candidates, truth, neighbours, coarser, nobody)
     before = loss(errors_km(candidates, truth), "mean_log")
     refined = refine(index, vectors, candidates, chosen["temperature"])
     answers = gated(refined, neighbours, index, chosen["gate_similarity"])
     assert loss(errors_km(answers, truth), "mean_log") <= loss(errors_km(refined, truth), "mean_log") < before
     given = {"temperature": 0.7, "mode_radius_km": 33, "hierarchy_weight": 3, "gate_similarity": 0.9}
-    assert given.items() <= fit(FREE | given, index, vectors, candidates, truth, neighbours, coarser).items()
+    found = fit(FREE | given, index, vectors, candidates, truth, neighbours, coarser, nobody)
+    assert given.items() <= found.items() and found["max_move_km"] is chosen["max_move_km"] is None
+    assert chosen["mean_log"]["refined"] < chosen["mean_log"]["classifier"] == before
+    nothing = fit(
+        FREE | given, index, vectors[:0], candidates.rows(slice(0)), truth[:0], neighbours, coarser, nobody[:0]
+    )
+    assert given.items() <= nothing.items() and nothing["mean_log"] == {}
     with pytest.raises(HomingError, match="no validation photo"):
-        fit(FREE, index, vectors[:0], candidates.rows(slice(0)), truth[:0], neighbours, coarser)
+        fit(FREE, index, vectors[:0], candidates.rows(slice(0)), truth[:0], neighbours, coarser, nobody[:0])
+
+
+def test_where_embeddings_tell_nothing_the_classifiers_answer_stays(trained):
+    """Each photo lies near the middle of its cell, and looks like any other."""
+    photos, _, index = trained
+    rng = np.random.default_rng(6)
+    cells = np.array([rng.permutation([0, 1, 2, 4, 7]) for _ in range(200)])
+    middle = (
+        photos.groupby("cell_id")[["latitude", "longitude"]].mean().loc[cells.ravel()].to_numpy().reshape(200, 5, 2)
+    )
+    candidates = Candidates(cells, np.tile([0.4, 0.3, 0.2, 0.05, 0.05], (200, 1)), middle[..., 0], middle[..., 1])
+    true = (rng.random(200)[:, None] > np.cumsum([0.4, 0.3, 0.2, 0.05])).sum(axis=1)
+    truth = middle[np.arange(200), true] + rng.normal(0, 0.5, (200, 2))
+    vectors = rng.normal(size=(200, 16)).astype(np.float32) + 3
+    coarser, neighbours = np.array([[0, 0, 0, 1, 1, 1, 1, 1]]), nearest_photos(index, vectors)
+    chosen = fit(FREE, index, vectors, candidates, truth, neighbours, coarser, alone(200))
+    assert chosen["max_move_km"] == STAY_KM and chosen["gate_similarity"] > 1
+    refined = refine(index, vectors, candidates, chosen["temperature"], chosen["max_move_km"])
+    np.testing.assert_array_equal(refined.latitude[:, 0], candidates.latitude[:, 0])
+    assert chosen["mean_log"]["refined"] == chosen["mean_log"]["classifier"]

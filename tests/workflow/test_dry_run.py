@@ -64,3 +64,11 @@ def test_open_data_laid_over_a_preset_needs_no_acceptance(checkout):
     listed = snakemake(checkout, "retrieve", "--dry-run", *over).stdout
     assert "licences to read" not in listed and not re.search(r"^(gadm|worldclim)", listed, re.M)
     assert re.search(r"^cgaz/8d1f491a\S+ +3 +0.548 ", listed, re.M)
+
+
+def test_nothing_that_is_fitted_waits_for_a_test_photos_prediction(checkout, request):
+    """With benchmarks too: of all photo sets, validation alone is predicted before temperatures and gates are known."""
+    fitted = [f"results/runs/sample/{name}" for name in ("calibration.json", "refine.json")]
+    listed = snakemake(checkout, "--dry-run", *config_of("sample.yaml", request), "--", *fitted).stdout
+    assert set(re.findall(r"predictions/(\w+)/", listed)) == {"val"}
+    assert not re.search("evaluate_predictions|/metrics/|embeddings/[^ ]*/ground/", listed)

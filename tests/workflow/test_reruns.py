@@ -19,7 +19,9 @@ pytestmark = pytest.mark.workflow
 SCORES = {"evaluate_predictions", "summarise_run", "make_report", "package_model", "all"}
 READ_OUT = {"read_out_predictions"} | SCORES
 REFINED = {"fit_refinement", "refine_predictions"} | READ_OUT
-FINETUNED = {"finetune_geolocator", "embed_photos", "predict_photos", "build_refine_index"} | REFINED
+FINETUNED = {
+    "finetune_geolocator", "embed_photos", "calibrate_classifier", "predict_photos", "build_refine_index",
+} | REFINED  # fmt: skip
 PRETRAINED = {"pretrain_clip"} | FINETUNED
 CELLS = {"make_geocells", "compare_geocells", "report_geocells"} | FINETUNED
 LABELLED = {"label_photos", "report_labels", "write_captions"} | PRETRAINED | CELLS

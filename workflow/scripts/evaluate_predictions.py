@@ -1,19 +1,25 @@
 """Score every prediction file of a photo set."""
 
+from functools import partial
+
 import pyarrow.parquet as pq
 
 from homing import tables
 from homing.errors import HomingError
+from homing.evaluate.countries import name_first_answers
 from homing.evaluate.geocells import score_geocells
-from homing.evaluate.measures import score
-from homing.evaluate.stages import describe_stages, photos_in_cells
+from homing.evaluate.leaks import describe_leaks
+from homing.evaluate.measures import score, score_some
+from homing.evaluate.stages import describe_stages, photos_in_cells, prototypes_in_cells
 from homing.evaluate.tasks import score_tasks
 from homing.files import write_json
 from homing.jobs import job
+from homing.labels.areas import load_grid
+from homing.labels.names import name_places
 from homing.photos.splits import in_set
 
 READOUTS = ("geocell", "refined", "mode", "score", "median", "hierarchy", "retrieval", "constant", "thumbnail")
-CELLS = ["cell_id", "country", "latitude", "longitude", "area_km2"]
+CELLS = ["cell_id", "latitude", "longitude", "area_km2"]
 COLUMNS = ["photo_id", "latitude", "longitude", "author"]
 
 with job(snakemake) as config:
@@ -33,16 +39,26 @@ with job(snakemake) as config:
     readouts = {name: tables.read(files[name], "predictions") for name in READOUTS}
     readouts = {name: table for name, table in readouts.items() if len(table)}
     cells = pq.read_table(files.geocells, columns=CELLS).to_pandas()
-    country = cells.set_index("cell_id")["country"]  # no cell crosses a border
-    for name in ("geocell", "refined"):
-        readouts[name]["country"] = country.reindex(readouts[name]["cell_id"]).to_numpy()
+    areas = pq.read_table(files.areas, columns=["country", "region_id"]).to_pandas()
+    answers = name_first_answers(readouts, partial(name_places, load_grid(files.grid), areas, config["nearest_km"]))
     assignments = tables.read(files.assignments, "assignments")
-    points = {"photo": photos_in_cells(training, assignments)}
+    refined = int(readouts["refined"]["rank"].max()) + 1
+    points = {"prototype": prototypes_in_cells(files.index), "photo": photos_in_cells(training, assignments)}
     metrics = {
         "n": len(truth),
-        "readouts": score(truth, readouts, settings["radii_km"], config["seed"]),
+        "readouts": score(truth, answers, settings["radii_km"], config["seed"]),
         "geocell": {"cells": len(cells)} | score_geocells(readouts["geocell"], assignments, len(cells)),
-        **describe_stages(truth, readouts["geocell"], cells, assignments, points, settings["radii_km"], config["seed"]),
+        **describe_stages(
+            truth, readouts["geocell"], cells, assignments, points, refined, settings["radii_km"], config["seed"]
+        ),
         "tasks": score_tasks(truth, tables.read(files.tasks, "tasks"), training),
     }
+    if path := files.get("leaks"):
+        leaks = tables.read(path, "leaks")
+        metrics["leaks"] = describe_leaks(
+            leaks[leaks["benchmark"] == photo_set],
+            truth["photo_id"],
+            partial(score_some, truth, answers, settings["radii_km"]),
+            config["decontaminate"]["by"],
+        )
     write_json(snakemake.output.metrics, metrics)

@@ -28,4 +28,4 @@ with job(snakemake) as config:
     truth = photos.loc[photo_ids, ["latitude", "longitude"]].to_numpy()
     coarser = nodes_above(tables.read(files.hierarchy, "hierarchy"))
     best = candidates.best(settings["top_cells"])
-    write_json(snakemake.output.fitted, fit(settings, index, vectors, best, truth, neighbours, coarser))
+    write_json(snakemake.output.fitted, fit(settings, index, vectors, best, truth, neighbours, coarser, authors[0]))

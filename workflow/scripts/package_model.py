@@ -13,6 +13,7 @@ with job(snakemake) as config:
     about = {
         "run": snakemake.wildcards.run,
         "refine": config["refine"] | read_json(files.fitted),
+        "calibration": {"temperature": read_json(files.calibration)["temperature"]},
         "summary": {
             name: value for name, value in read_json(files.summary).items() if "km" in name or "geocell" in name
         },

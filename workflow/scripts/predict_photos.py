@@ -4,18 +4,19 @@ import pandas as pd
 
 from homing import tables
 from homing.embeddings import read_embeddings
+from homing.files import read_json
 from homing.jobs import job, log
 from homing.model.geolocator import load_geolocator
 from homing.photos.splits import in_set
 from homing.refine.table import best_cells, to_table
 
-AT_LEAST = 5  # cells are kept for the figures of the best five
+AT_LEAST = 50  # cells are kept, so that the regions of 90 % can be told from them; fewer are refined
 
 with job(snakemake) as config:
     wanted = in_set(tables.read(snakemake.input.splits, "splits"), snakemake.wildcards.photo_set)
     photo_ids, vectors = read_embeddings(snakemake.input.vectors, snakemake.input.photo_ids, wanted)
     geolocator = load_geolocator(snakemake.input.model, tower=False)
-    outputs = geolocator.predict_vectors(vectors)
+    outputs = geolocator.predict_vectors(vectors, read_json(snakemake.input.calibration)["temperature"])
     count = max(AT_LEAST, config["refine"]["top_cells"])
     best = best_cells(outputs.pop("cell_probability"), geolocator.cells, count)
     tables.write(snakemake.output.predictions, to_table(photo_ids, best), "predictions")

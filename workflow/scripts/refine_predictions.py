@@ -13,7 +13,6 @@ with job(snakemake) as config:
     photo_ids, candidates = from_table(tables.read(files.predictions, "predictions"))
     vectors = read_in_order(files.vectors, files.photo_ids, photo_ids)
     index, fitted = RefineIndex.load(files.index), read_json(files.fitted)
-    refined = refine(
-        index, vectors, candidates.best(settings["top_cells"]), fitted["temperature"], settings["max_move_km"]
-    )
+    best = candidates.best(settings["top_cells"])
+    refined = refine(index, vectors, best, fitted["temperature"], fitted["max_move_km"])
     tables.write(snakemake.output.predictions, to_table(photo_ids, refined), "predictions")

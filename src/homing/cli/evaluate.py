@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,8 @@ from homing.errors import HomingError
 from homing.files import write_json
 
 if TYPE_CHECKING:
-    from homing.evaluate.evaluation import Locate, Settings
+    from homing.evaluate.countries import Locate
+    from homing.evaluate.evaluation import Settings
 
 NEAREST_KM = 100.0  # an answer off the coast counts to the nearest area within this
 
@@ -89,21 +91,12 @@ def _settings(options: argparse.Namespace) -> "Settings":
 def _locate(path: Path) -> "Locate":
     """Country and region of places, by the boundaries in a file. Raises HomingError."""
     import geopandas as gpd
-    import numpy as np
-    import pandas as pd
 
-    from homing.labels.areas import locate
     from homing.labels.boundaries import read_areas
     from homing.labels.grid import Grid
+    from homing.labels.names import name_places
 
     if not path.exists():
         raise HomingError(f"--areas {path}: no such file")
     areas = gpd.read_parquet(path) if path.suffix == ".parquet" else read_areas([path])
-    grid = Grid.of(areas.geometry.to_numpy())
-    names = areas[["country", "region_id"]].rename(columns={"region_id": "region"}).reset_index(drop=True)
-
-    def found(latitude: np.ndarray, longitude: np.ndarray) -> pd.DataFrame:
-        number, _ = locate(grid, latitude, longitude, NEAREST_KM)
-        return names.reindex(np.where(number < 0, len(names), number)).reset_index(drop=True)
-
-    return found
+    return partial(name_places, Grid.of(areas.geometry.to_numpy()), areas, NEAREST_KM)

@@ -1,11 +1,14 @@
 """`homing`: what a finished run is used with."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
 from homing.cli.evaluate import add_arguments as add_evaluate_arguments
 from homing.errors import HomingError
+
+NOBODY_READS = 141  # 128 + SIGPIPE, as the shell says it of other programs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,10 +31,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     evaluate.set_defaults(run=_evaluate)
     options = parser.parse_args(arguments)
     try:
-        return options.run(options)
+        status = options.run(options)
+        sys.stdout.flush()
+        return status
     except HomingError as error:
         print(f"homing: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # `| head` has seen enough; Python must not try again when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOBODY_READS
 
 
 def _predict(options: argparse.Namespace) -> int:

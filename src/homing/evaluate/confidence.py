@@ -46,53 +46,57 @@ def describe_confidence(ranked: Ranked, clusters: np.ndarray, radii_km: Sequence
     What must be fitted (the spread of the densities, conformal thresholds) is fitted on half the photographers and
     measured on the other half, and the reverse.
     """
-    answers, confidence = ranked.middles[:, 0], ranked.probability[:, 0]
+    confidence = ranked.probability[:, 0]
+    spread, fitted = _fitted(ranked, clusters, seed)
     diagrams = {}
     for radius in radii_km:
-        stated = np.minimum(probability_within(ranked.probability, ranked.middles, answers, radius), 1)
-        found = reliability(stated, ranked.away_km <= radius)
-        filled = found.photos > 0
-        diagrams[f"within_{radius:g}_km"] = {
-            "expected_error": found.expected_error,
-            "photos": found.photos[filled].tolist(),
-            "stated": found.stated[filled].tolist(),
-            "true": found.true[filled].tolist(),
-        }
+        stated = probability_within(ranked.probability, ranked.middles, ranked.middles[:, 0], radius, spread)
+        diagrams[f"within_{radius:g}_km"] = _diagram(np.minimum(stated, 1), ranked.away_km <= radius)
     share, risk = risk_against_coverage(confidence, ranked.away_km)
     at = np.searchsorted(share, SHARES)
     own, best, none = area_under_risk(confidence, ranked.away_km)
     return {
         "kept_probability": float(ranked.probability.sum(axis=1).mean()),
         "true_cell_kept": float((ranked.true >= 0).mean()),
+        "first_cell": _diagram(confidence, ranked.true == 0),
         "reliability": diagrams,
         "regions": {f"{level:g}": _region(ranked, level) for level in LEVELS},
         "risk_km_by_coverage": {f"{wanted:g}": float(risk[row]) for wanted, row in zip(SHARES, at, strict=True)},
         "mean_risk_km": {"own": own, "best": best, "none": none},
-    } | _fitted(ranked, clusters, seed)
+    } | fitted
+
+
+def _diagram(stated: np.ndarray, true: np.ndarray) -> dict[str, Any]:
+    found = reliability(stated, true)
+    filled = found.photos > 0
+    bins = {name: getattr(found, name)[filled].tolist() for name in ("photos", "stated", "true")}
+    return {"expected_error": found.expected_error} | bins
 
 
 def _region(ranked: Ranked, level: float) -> dict[str, float]:
     return vars(coverage(region(ranked.probability, level), ranked.true, ranked.area_km2, level))
 
 
-def _fitted(ranked: Ranked, clusters: np.ndarray, seed: int) -> dict[str, Any]:
-    """Likelihood and conformal regions, each half of the photographers by the fit of the other."""
+def _fitted(ranked: Ranked, clusters: np.ndarray, seed: int) -> tuple[np.ndarray | None, dict[str, Any]]:
+    """The spread (n,) around each photo's cells, km; likelihood and conformal regions. Each half of the photographers
+    by the fit of the other; nothing is fitted on too few."""
     names = np.unique(clusters)
     chosen = np.random.default_rng(seed).permutation(names)[: len(names) // 2]
     first = np.isin(clusters, chosen)
     if min(first.sum(), (~first).sum()) < FEWEST_PHOTOS:
-        return {"negative_log_likelihood": None, "conformal": None}
-    losses = np.empty(len(first))
+        return None, {"spread_km": None, "negative_log_likelihood": None, "conformal": None}
+    spread, losses = np.empty(len(first)), np.empty(len(first))
     halves: dict[float, list[tuple[float, ...]]] = {level: [] for level in LEVELS}
     for rows in (first, ~first):
         fit, held = ranked.some(~rows), ranked.some(rows)
-        spread = fit_spread_km(fit.probability, fit.middles, fit.place)
-        losses[rows] = negative_log_likelihood(held.probability, held.middles, held.place, spread)
+        spread[rows] = fit_spread_km(fit.probability, fit.middles, fit.place)
+        losses[rows] = negative_log_likelihood(held.probability, held.middles, held.place, spread[rows][0])
         for level in LEVELS:
             fitted = ConformalCells.fit(fit.probability, fit.true, level, seed)
             halves[level].append((rows.mean(), *_conformal(fitted, held, seed + 1)))
     conformal = {f"{level:g}": _averaged(level, np.array(found)) for level, found in halves.items()}
-    return {"negative_log_likelihood": float(losses.mean()), "conformal": conformal}
+    likelihood = float(losses.mean())
+    return spread, {"spread_km": float(spread.mean()), "negative_log_likelihood": likelihood, "conformal": conformal}
 
 
 def _conformal(fitted: ConformalCells, held: Ranked, seed: int) -> tuple[float, float, float]:

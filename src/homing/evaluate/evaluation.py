@@ -1,6 +1,6 @@
 """The evaluator: a file of predictions against a file of the truth, by the same rules for everybody."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ from homing import tables
 from homing.errors import HomingError
 from homing.evaluate.benchmarks import BENCHMARKS, Benchmark, check_truth, names_of, recognise
 from homing.evaluate.bootstrap import cluster_numbers
-from homing.evaluate.countries import continents, three_letters
+from homing.evaluate.countries import Locate, continents, three_letters
 from homing.evaluate.distances import FARTHEST_KM, away_km, rows_of
+from homing.evaluate.leaks import describe_leaks
 from homing.evaluate.measures import RADII_KM, Measured, Sampling, by_group, differences, hit, measure
 from homing.evaluate.published import published
 from homing.evaluate.reading import EXAMPLES, Places, Problem, read_places
@@ -27,8 +28,6 @@ RULES = (
 PLACE_DEGREES = 0.1  # photos in the same box of this size are one place
 CLUSTERS = {"author": "photographers", "place": "places of 0.1 degrees", "photo": "photos"}
 FEWEST_ROWS = 30  # too few to tell swapped columns from bad answers
-
-Locate = Callable[[np.ndarray, np.ndarray], pd.DataFrame]  # latitude, longitude: country and region of each
 
 
 @dataclass(frozen=True)
@@ -222,15 +221,11 @@ def _leaks(truth: Truth, answers: Answers, settings: Settings) -> dict[str, Any]
     """How many photos match training photos, by reason, and the figures with and without them."""
     table = tables.read(settings.leaks, "leaks")
     ids = names_of(table["benchmark_photo_id"], truth.benchmark)
-    matched = table.assign(benchmark_photo_id=ids)[ids.isin(truth.frame["photo_id"])]
-    leaked = truth.frame["photo_id"].isin(matched["benchmark_photo_id"]).to_numpy()
-    by_reason = matched.groupby("reason")["benchmark_photo_id"].nunique()
-    found: dict[str, Any] = {"photos": int(leaked.sum()), "share": float(leaked.mean())}
-    found["by_reason"] = {name: int(count) for name, count in by_reason.items()}
-    for name, rows in (("figures_of_leaked", leaked), ("figures_without", ~leaked)):
-        if rows.any():
-            found[name] = _subset(truth, answers, rows, settings)
-    return found
+    return describe_leaks(
+        table.assign(benchmark_photo_id=ids),
+        truth.frame["photo_id"],
+        lambda rows: _subset(truth, answers, rows, settings),
+    )
 
 
 def _compared(

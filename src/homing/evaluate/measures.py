@@ -126,12 +126,13 @@ def hit(predicted: pd.Series, true: pd.Series) -> np.ndarray:
 def score(
     truth: pd.DataFrame, readouts: Mapping[str, pd.DataFrame], radii_km: Sequence[float], seed: int
 ) -> dict[str, Any]:
-    """Figures of each `predictions` table; truth: photo_id, latitude, longitude, author, and where known country."""
+    """Figures of each `predictions` table, which may have a country and a region; truth: photo_id, latitude, longitude,
+    author, and where known country and region_id."""
     clusters = cluster_numbers(truth["author"])
     scored = {}
     for name, predictions in readouts.items():
         away = distances_km(truth, predictions)
-        hits = _country_hits(truth, predictions)
+        hits = _named_hits(truth, predictions)
         figures = measure(away, hits, radii_km, clusters, Sampling(seed=seed)).figures()
         missing = int((~truth["photo_id"].isin(predictions["photo_id"])).sum())
         scored[name] = figures | {"missing": missing, "clusters": int(clusters.max()) + 1}
@@ -142,8 +143,24 @@ def score(
     return scored
 
 
-def _country_hits(truth: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, np.ndarray]:
-    if "country" not in truth or "country" not in predictions:
-        return {}
-    first = predictions[predictions["rank"] == 0].set_index("photo_id")["country"]
-    return {"country_accuracy": hit(first.reindex(truth["photo_id"]), truth["country"])}
+def score_some(
+    truth: pd.DataFrame, readouts: Mapping[str, pd.DataFrame], radii_km: Sequence[float], rows: np.ndarray
+) -> dict[str, Any]:
+    """n, and the figures of each readout without intervals, of the photos in a mask (n,) of the truth."""
+    some, alone = truth[rows].reset_index(drop=True), Sampling(draws=0)
+    clusters = np.arange(len(some))
+    found: dict[str, Any] = {"n": len(some)}
+    for name, table in readouts.items():
+        measured = measure(distances_km(some, table), _named_hits(some, table), radii_km, clusters, alone)
+        found[name] = measured.figures()
+    return found
+
+
+def _named_hits(truth: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Whether the first answer's country and region are those of the truth, where both tables have them."""
+    first = predictions[predictions["rank"] == 0].set_index("photo_id")
+    return {
+        f"{name}_accuracy": hit(first[name].reindex(truth["photo_id"]), truth[label])
+        for name, label in (("country", "country"), ("region", "region_id"))
+        if name in first and label in truth
+    }

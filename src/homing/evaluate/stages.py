@@ -1,6 +1,7 @@
 """What a run's own tables tell beyond distances: which stage binds, and whether its probabilities can be trusted."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from homing.evaluate.confidence import Ranked, describe_confidence
 from homing.evaluate.distances import rows_of
 from homing.sphere import haversine_km
 
+POINT = ["cell_id", "latitude", "longitude"]
+
 
 def describe_stages(
     truth: pd.DataFrame,
@@ -20,13 +23,15 @@ def describe_stages(
     cells: pd.DataFrame,
     assignments: pd.DataFrame,
     points: Mapping[str, Points],
+    refined: int,
     radii_km: Sequence[float],
     seed: int,
 ) -> dict[str, Any]:
     """`ceilings` and `confidence` of the photos whose cell is known; both null where none is.
 
     truth: photo_id, latitude, longitude, author; predictions: of the classifier, a `predictions` table; cells: cell_id,
-    latitude, longitude, area_km2; assignments: the cell of each photo; points: what an answer may be moved to. Raises
+    latitude, longitude, area_km2; assignments: the cell of each photo; points: what an answer may be moved to;
+    refined: how many of the best cells refinement may choose among, the others count for the confidence alone. Raises
     HomingError when photos have different numbers of ranks.
     """
     ranks = int(predictions["rank"].max()) + 1
@@ -50,14 +55,20 @@ def describe_stages(
     column = np.where((cell == true_cell[:, None]).any(axis=1), (cell == true_cell[:, None]).argmax(axis=1), -1)
     away = haversine_km(*place.T, *middles[:, 0].T)
     ranked = Ranked(probability, cells["area_km2"].to_numpy()[row], middles, column, away, place)
-    reached = stages(place, cell, middles, true_cell, points)
+    reached = stages(place, cell[:, :refined], middles[:, :refined], true_cell, points)
     return {
         "ceilings": ceilings(reached, radii_km),
         "confidence": describe_confidence(ranked, cluster_numbers(photos["author"]), radii_km, seed),
     }
 
 
+def prototypes_in_cells(index: str | Path) -> Points:
+    """The places of a refinement index's prototypes with their cells; of its folder no vector is read."""
+    table = pd.read_parquet(Path(index) / "prototypes.parquet", columns=POINT)
+    return Points(*(table[name].to_numpy() for name in POINT))
+
+
 def photos_in_cells(training: pd.DataFrame, assignments: pd.DataFrame) -> Points:
     """The places of training photos (photo_id, latitude, longitude) with their cells."""
     joined = training.merge(assignments, on="photo_id")
-    return Points(*(joined[name].to_numpy() for name in ("cell_id", "latitude", "longitude")))
+    return Points(*(joined[name].to_numpy() for name in POINT))

@@ -49,18 +49,25 @@ class Geolocator:
         return self.vision(normalise(batch.to(device), self.preprocessing), self.pooling).cpu().numpy()
 
     @torch.inference_mode()
-    def predict_vectors(self, vectors: np.ndarray, batch: int = 4096) -> dict[str, np.ndarray]:
-        """Predictions of embeddings (n, d): cell probabilities (n, C), classes, values in their units, coordinates."""
+    def outputs(self, vectors: np.ndarray, batch: int = 4096) -> dict[str, np.ndarray]:
+        """What the heads give for embeddings (n, d), float32, by task; of `cell` the logits (n, C). None: empty."""
         device = next(self.heads.parameters()).device
         parts = []
         for start in range(0, len(vectors), batch):
             chunk = torch.from_numpy(np.asarray(vectors[start : start + batch], dtype=np.float32)).to(device)
             parts.append({name: value.float().cpu().numpy() for name, value in self.heads(chunk).items()})
-        outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
+
+    def predict_vectors(self, vectors: np.ndarray, temperature: float = 1.0) -> dict[str, np.ndarray]:
+        """Predictions of embeddings (n, d): cell probabilities (n, C), classes, values in their units, coordinates.
+
+        temperature: of the softmax over the cells, fitted on validation photos.
+        """
+        outputs = self.outputs(vectors)
         if not outputs:
             return {}
         predictions = {
-            "cell_probability": torch.softmax(torch.from_numpy(outputs["cell"]), dim=1).numpy(),
+            "cell_probability": torch.softmax(torch.from_numpy(outputs["cell"]) / temperature, dim=1).numpy(),
             "climate": outputs["climate"].argmax(axis=1) + 1,
             "month": outputs["month"].argmax(axis=1) + 1,
             "latitude": outputs["latitude"],

@@ -22,7 +22,8 @@ Collection = tuple[str | Path, str | Path]  # paths of its photos and its index
 
 
 def find_leaks(own: Collection, benchmarks: Mapping[str, Collection], settings: Mapping[str, Any]) -> pd.DataFrame:
-    """The `leaks` table: each photo of `own` that matches a benchmark's, once per reason and benchmark.
+    """The `leaks` table: each photo of `own` that matches a benchmark's and each that it matches, at least once per
+    reason and benchmark.
 
     `settings` are the keys by (the reasons looked for) and near_duplicate_bits.
     """
@@ -31,8 +32,8 @@ def find_leaks(own: Collection, benchmarks: Mapping[str, Collection], settings: 
         theirs = _Collection(collection)
         for reason in settings["by"]:
             pairs = _FINDERS[reason](ours, theirs, settings["near_duplicate_bits"])
-            pairs = pairs.drop_duplicates("photo_id").assign(reason=reason, benchmark=benchmark)
-            log.info("%s: %d photos by %s", benchmark, len(pairs), reason)
+            pairs = _each_once(pairs).assign(reason=reason, benchmark=benchmark)
+            log.info("%s: %d photos by %s", benchmark, pairs["photo_id"].nunique(), reason)
             found.append(pairs[LEAK])
     leaks = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=LEAK, dtype="str")
     return leaks.sort_values(["photo_id", "benchmark", "reason"], ignore_index=True)
@@ -46,12 +47,23 @@ def without_leaks(splits: pd.DataFrame, leaks: pd.DataFrame) -> pd.DataFrame:
 
 
 def summary(leaks: pd.DataFrame) -> dict[str, Any]:
-    """Counts: photos in all, and by benchmark and reason."""
-    by = leaks.groupby(["benchmark", "reason"]).size()
+    """Counts: photos of the run in all, and by benchmark and reason; the same of the benchmarks' own photos."""
+    own, theirs = (_counts(leaks, name) for name in ("photo_id", "benchmark_photo_id"))
+    return {"photos": int(leaks["photo_id"].nunique()), "by_benchmark": own, "benchmark_photos": theirs}
+
+
+def _counts(leaks: pd.DataFrame, name: str) -> dict[str, dict[str, int]]:
     counts: dict[str, dict[str, int]] = {}
-    for (benchmark, reason), count in by.items():
+    for (benchmark, reason), count in leaks.groupby(["benchmark", "reason"])[name].nunique().items():
         counts.setdefault(benchmark, {})[reason] = int(count)
-    return {"photos": int(leaks["photo_id"].nunique()), "by_benchmark": counts}
+    return counts
+
+
+def _each_once(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Few pairs that name every photo of either side."""
+    first = pairs.drop_duplicates("photo_id")
+    others = pairs[~pairs["benchmark_photo_id"].isin(first["benchmark_photo_id"])]
+    return pd.concat([first, others.drop_duplicates("benchmark_photo_id")], ignore_index=True)
 
 
 class _Collection:
@@ -64,10 +76,11 @@ class _Collection:
 
 
 def _same(ours: pd.Series, theirs: pd.Series, ids: Sequence[pd.Series]) -> pd.DataFrame:
-    """Pairs of photos whose keys are equal and known."""
+    """Pairs of photos whose keys are equal and known: each with the first of the other side."""
     left = pd.DataFrame({"photo_id": ids[0], "key": ours}).dropna()
-    right = pd.DataFrame({"benchmark_photo_id": ids[1], "key": theirs}).dropna().drop_duplicates("key")
-    return left.merge(right, on="key")
+    right = pd.DataFrame({"benchmark_photo_id": ids[1], "key": theirs}).dropna()
+    pairs = left.merge(right.drop_duplicates("key"), on="key"), left.drop_duplicates("key").merge(right, on="key")
+    return pd.concat(pairs, ignore_index=True)
 
 
 def _by_id(ours: _Collection, theirs: _Collection, bits: int) -> pd.DataFrame:

@@ -25,7 +25,7 @@ VISION = ("config.json", "model.safetensors", "preprocessor_config.json")
 def assemble(
     folder: Path, finetuned: Path, encoder: Path, index: Path, cells: gpd.GeoDataFrame, about: Mapping[str, Any]
 ) -> None:
-    """Write the package; about: run, refine, summary, provenance (the contents of the run's JSON files)."""
+    """Write the package; about: run, refine, calibration, summary, provenance (of the run's JSON files)."""
     folder.mkdir(parents=True)
     for name in ("geolocator.json", "heads.safetensors", "preprocessor_config.json"):
         shutil.copy2(finetuned / name, folder / name)
@@ -41,7 +41,7 @@ def assemble(
     named.to_parquet(folder / "cells.parquet", index=False)
     outlines(cells).to_file(folder / "cells.geojson", driver="GeoJSON", COORDINATE_PRECISION=3)
     provenance = about["provenance"]
-    content = {"format": 1, "run": about["run"], "refine": about["refine"], "summary": about["summary"]}
+    content = {"format": 1, "run": about["run"]} | {name: about[name] for name in ("refine", "calibration", "summary")}
     versions = {name: provenance["versions"].get(name) for name in ("homing", "torch", "transformers")}
     write_json(folder / "config.json", content | {"versions": versions, "git_commit": provenance["git_commit"]})
     card = environment().get_template("card.md.j2").render(**about, cells=len(cells))
