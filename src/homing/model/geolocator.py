@@ -49,8 +49,13 @@ class Geolocator:
         return self.vision(normalise(batch.to(device), self.preprocessing), self.pooling).cpu().numpy()
 
     @torch.inference_mode()
-    def predict_vectors(self, vectors: np.ndarray, batch: int = 4096) -> dict[str, np.ndarray]:
-        """Predictions of embeddings (n, d): cell probabilities (n, C), classes, values in their units, coordinates."""
+    def predict_vectors(
+        self, vectors: np.ndarray, batch: int = 4096, temperature: float = 1.0
+    ) -> dict[str, np.ndarray]:
+        """Predictions of embeddings (n, d): cell probabilities (n, C), classes, values in their units, coordinates.
+
+        temperature: what the cells' logits are divided by, for calibrated probabilities.
+        """
         device = next(self.heads.parameters()).device
         parts = []
         for start in range(0, len(vectors), batch):
@@ -60,7 +65,7 @@ class Geolocator:
         if not outputs:
             return {}
         predictions = {
-            "cell_probability": torch.softmax(torch.from_numpy(outputs["cell"]), dim=1).numpy(),
+            "cell_probability": torch.softmax(torch.from_numpy(outputs["cell"]) / temperature, dim=1).numpy(),
             "climate": outputs["climate"].argmax(axis=1) + 1,
             "month": outputs["month"].argmax(axis=1) + 1,
             "latitude": outputs["latitude"],
