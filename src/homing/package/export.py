@@ -36,7 +36,13 @@ def prepared(source: str | Path, wish: Wish) -> Iterator[Layout]:
             limit_answers(folder, wish.answers)
         elif not wish.photos:
             leave_photos_out(folder)
+        _place_vision(folder, inside=False)
         yield Layout(folder, layout.vision)
+
+
+def _place_vision(folder: Path, inside: bool) -> None:
+    """Say whether the encoder is in the package's own folder."""
+    write_json(folder / "geolocator.json", read_json(folder / "geolocator.json") | {"vision_trained": inside})
 
 
 def export_package(source: str | Path, folder: Path, wish: Wish) -> None:
@@ -45,6 +51,7 @@ def export_package(source: str | Path, folder: Path, wish: Wish) -> None:
     with prepared(source, wish) as layout, atomic_path(folder) as partial:
         shutil.copytree(layout.own, partial)
         _copy_vision(layout, partial / "vision")
+        _place_vision(partial, inside=True)
         _write_card(layout, partial, "package")
 
 
@@ -57,8 +64,6 @@ def export_hugging_face(source: str | Path, folder: Path, wish: Wish) -> None:
     with prepared(source, wish) as layout, atomic_path(folder) as partial:
         load_tower(layout.vision).save(partial)  # the tower alone, where the encoder had a text tower too
         shutil.copytree(layout.own, partial / "homing")
-        description = read_json(layout.own / "geolocator.json")
-        write_json(partial / "homing/geolocator.json", description | {"vision_trained": False})
         _write_card(layout, partial, "hf")
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file, save_file
 
+from homing import tables
 from homing.errors import HomingError
 from homing.files import read_json, write_json
 from homing.package.coarse import LEVELS, CoarsePlaces, require
@@ -47,8 +48,8 @@ def leave_photos_out(folder: Path) -> None:
 def _blank_nodes(path: Path) -> None:
     """Keep of the hierarchy what answers need: which node is above which; no places and no counts."""
     if path.is_file():
-        nodes = pd.read_parquet(path)
-        nodes.assign(latitude=0.0, longitude=0.0, photos=0).to_parquet(path, index=False)
+        nodes = tables.read(path, "hierarchy")
+        tables.write(path, nodes.assign(latitude=0.0, longitude=0.0, photos=0), "hierarchy")
 
 
 def limit_answers(folder: Path, level: str) -> None:

@@ -1,5 +1,6 @@
 """A package as ONNX: pixels in, logits of cells and tasks out, compared with torch before it is handed on."""
 
+import logging
 import warnings
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from homing.scales import REGRESSIONS
 
 OPSET = 18
 COMPARED = 64  # pictures
+MOST_BYTES = 2_000_000_000  # of one protobuf
+EMBEDDING = "image_embedding"  # a plain "embedding" is a name that encoders have inside
 TASK_OUTPUTS = ("climate", "month", "regression", "latitude", "longitude")
 
 
@@ -31,7 +34,7 @@ class PixelsToLogits(nn.Module):
         self.names = ("cell", *(TASK_OUTPUTS if tasks else ()))
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """In the order of "embedding" and `names`."""
+        """The embedding, then what `names` says, in that order."""
         vectors = self.vision(normalise(pixels, self.preprocessing), self.pooling)
         outputs = self.heads(vectors)
         return (vectors, *(outputs[name] for name in self.names))
@@ -68,12 +71,16 @@ def _require_onnx() -> None:
 
 
 def _write(module: PixelsToLogits, side: int, path: Path) -> None:
+    size = sum(value.numel() * value.element_size() for value in module.parameters())
+    if size > MOST_BYTES:
+        raise HomingError(f"the weights are {size / 1e9:.1f} GB, and one ONNX file holds 2; use --to hf")
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it tells which libraries are not there
     example = torch.zeros(2, 3, side, side, dtype=torch.uint8)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of the exporter's own parts
         torch.onnx.export(
             module, (example,), path, dynamo=True, opset_version=OPSET, verbose=False, external_data=False,
-            input_names=["pixels"], output_names=["embedding", *module.names],
+            input_names=["pixels"], output_names=[EMBEDDING, *module.names],
             dynamic_shapes={"pixels": {0: torch.export.Dim("photos", min=1, max=4096)}},
         )  # fmt: skip
 
@@ -94,7 +101,7 @@ def compare(module: PixelsToLogits, side: int, path: Path) -> dict[str, Any]:
         "largest_angle_degrees": float(angles_degrees(vectors, other_vectors).max()),
         "largest_difference": {
             name: float(np.abs(one.astype(np.float64) - other).max())
-            for name, one, other in zip(("embedding", *module.names), ours, theirs, strict=True)
+            for name, one, other in zip((EMBEDDING, *module.names), ours, theirs, strict=True)
         },
         "onnxruntime": onnxruntime.__version__,
     }
@@ -123,7 +130,7 @@ def _described(
     told = {
         "run": config["run"],
         "input": {"pixels": f"uint8 (photos, 3, {side}, {side}): {preprocessing}"},
-        "outputs": ["embedding", *module.names],
+        "outputs": [EMBEDDING, *module.names],
         "cells": "the columns of `cell` are the rows of the .cells.csv beside this file",
         "temperature": config["calibration"]["temperature"] if config["calibration"] else 1.0,
         "answers": config["answers"],

@@ -9,6 +9,7 @@ import pandas as pd
 
 from homing.distributions import region
 from homing.errors import HomingError
+from homing.package.layout import READOUTS
 from homing.refine.fit import gated
 from homing.refine.index import RefineIndex
 from homing.refine.readout import GEOSCORE_KM, best_score, hierarchical, median_point, mode_mean
@@ -17,7 +18,6 @@ from homing.refine.search import Candidates, refine
 from homing.refine.table import best_cells, to_table
 from homing.sphere import chord_to_km, unit_vectors
 
-READOUTS = ("refined", "geocell", "mode", "score", "median", "hierarchy", "retrieval")
 NEED_PHOTOS = ("refined", "retrieval")
 MOST_SCORE = 5000.0
 REGIONS = {"area_50_km2": 0.5, "area_90_km2": 0.9}
