@@ -41,6 +41,11 @@ def place_name(answer: Mapping[str, Any]) -> str:
     return ", ".join(dict.fromkeys(part for part in parts if isinstance(part, str) and part))
 
 
+def area(square_km: float) -> str:
+    """An area in three digits: more would be pretence."""
+    return f"{float(f'{square_km:.3g}'):,.0f} km²"
+
+
 @contextmanager
 def csv_writer(path: Path, _: Layout) -> Iterator[Write]:
     """A CSV that spreadsheets and GIS read: one row per photo and answer."""
@@ -118,7 +123,7 @@ def html_writer(path: Path, layout: Layout) -> Iterator[Write]:
             total += 1
             if total <= DOTS:
                 first = answers.iloc[0]
-                every.point(first["latitude"], first["longitude"], 5, "guess", f"{item.files[0].name}: {_label(first)}")
+                every.point(first["latitude"], first["longitude"], 9, "guess", f"{item.files[0].name}: {_label(first)}")
             if total <= SHOWN:
                 photos.append(_section(item, answers))
 
@@ -138,13 +143,16 @@ def _section(item: Item, answers: pd.DataFrame) -> dict[str, Any]:
     world = Map()
     world.layers = ['<use href="#land"/>']
     for _, answer in reversed(list(answers.iterrows())):
-        radius = 4 + 9 * answer["probability"] ** 0.5
-        world.point(answer["latitude"], answer["longitude"], radius, "guess", _label(answer))
+        radius = 9 + 12 * answer["probability"] ** 0.5
+        kind = "guess" if answer["rank"] == 0 else "guess rest"
+        world.point(answer["latitude"], answer["longitude"], radius, kind, _label(answer))
     name = item.files[0].name
     return {
         "name": name,
         "image": thumbnail(item.files[0]),
         "first": answers.iloc[0].to_dict(),
+        "half": area(answers["area_50_km2"].iloc[0]),
+        "most": area(answers["area_90_km2"].iloc[0]),
         "answers": [dict(row, place=place_name(row)) for row in answers.to_dict("records")],
         "map": world.svg(f"Where {name} may be"),
     }

@@ -152,12 +152,12 @@ def answers(package: "GeolocatorPackage", batch: list, options: argparse.Namespa
 
 def print_answers(table: "pd.DataFrame") -> None:
     """The answers of each photo, a line each."""
-    from homing.cli.output import place_name
+    from homing.cli.output import area, place_name
 
     for answer in table.to_dict("records"):
         if answer["rank"] == 0:
             score = f"expected score {answer['expected_score']:,.0f}, " if "expected_score" in answer else ""
-            areas = f"50 % in {answer['area_50_km2']:,.0f} km², 90 % in {answer['area_90_km2']:,.0f} km²"
+            areas = f"50 % in {area(answer['area_50_km2'])}, 90 % in {area(answer['area_90_km2'])}"
             print(f"{answer['photo']}  ({score}{areas})")
         where = f"{answer['latitude']:8.3f} {answer['longitude']:9.3f}"
         print(f"  {answer['probability']:6.1%} {where}  {place_name(answer)}")
