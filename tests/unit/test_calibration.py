@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from scipy import integrate, optimize, stats
 
-from homing.errors import HomingError
 from homing.distributions import region
+from homing.errors import HomingError
 from homing.evaluate.calibration import (
     area_under_risk,
     fit_spread_km,

@@ -19,7 +19,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add("--to", nargs=2, required=True, metavar=("FORMAT", "PATH"), help="package, hf or onnx; and a path that is new")
     add("--without-photos", action="store_true", help="leave out the index of training photos, and round places")
     add("--answers", choices=ANSWERS, default="exact",
-        help="the finest answers that the export gives (exact); region and country leave the photos out too")  # fmt: skip
+        help="the finest answers of the export (exact); region and country leave the photos out too")  # fmt: skip
 
 
 def export(options: argparse.Namespace) -> int:
@@ -42,9 +42,7 @@ def export(options: argparse.Namespace) -> int:
 
 def print_parity(parity: dict) -> None:
     """How far the exported model is from ours."""
-    print(
-        f"ONNX Runtime {parity['onnxruntime']} against torch on {parity['pictures']} made-up pictures: first cell equal "
-        f"in {parity['top1_equal_share']:.1%}, largest angle between embeddings {parity['largest_angle_degrees']:.2g} "
-        "degrees; largest differences "
-        + ", ".join(f"{name} {value:.2g}" for name, value in parity["largest_difference"].items())
-    )
+    against = f"ONNX Runtime {parity['onnxruntime']} against torch on {parity['pictures']} made-up pictures"
+    angle = f"largest angle between embeddings {parity['largest_angle_degrees']:.2g} degrees"
+    print(f"{against}: first cell equal in {parity['top1_equal_share']:.1%}, {angle}; largest differences")
+    print(", ".join(f"{name} {value:.2g}" for name, value in parity["largest_difference"].items()))
