@@ -170,4 +170,5 @@ def summarise(count: Count, seconds: float, package: "GeolocatorPackage") -> Non
         print(f"homing: {count.with_gps} {have} GPS coordinates in the EXIF; they were not used", file=sys.stderr)
     out = f"; {count.left_out} could not be read" if count.left_out else ""
     speed = f"{count.images} images in {seconds:.1f} s, {count.images / max(seconds, 1e-9):.1f} images/s"
-    print(f"homing: {count.answered} photos answered on {package.device}: {speed}{out}", file=sys.stderr)
+    photos = "photo" if count.answered == 1 else "photos"
+    print(f"homing: {count.answered} {photos} answered on {package.device}: {speed}{out}", file=sys.stderr)
