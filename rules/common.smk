@@ -196,6 +196,13 @@ def split_inputs(wildcards):
     return photos | (leaks if of_run(wildcards)["evaluate"]["benchmarks"] else {})
 
 
+def leak_counts(wildcards):
+    """How many photos the run's benchmarks have too, where it has benchmarks."""
+    if not of_run(wildcards)["evaluate"]["benchmarks"]:
+        return {}
+    return {"leaks": f"results/runs/{wildcards.run}/leaks.json"}
+
+
 def checkpoint_inputs(wildcards):
     """The checkpoint that a run starts from, where it is retrieved."""
     source = of_run(wildcards)["model"]["source"]

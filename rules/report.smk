@@ -3,14 +3,20 @@
 
 rule package_model:
     input:
+        unpack(leak_counts),
         model="results/runs/{run}/finetuned",
         encoder="results/runs/{run}/pretrained",
         geocells="results/runs/{run}/geocells/geocells.parquet",
+        hierarchy="results/runs/{run}/geocells/hierarchy.parquet",
         index="results/runs/{run}/refine_index",
         fitted="results/runs/{run}/refine.json",
         calibration="results/runs/{run}/calibration.json",
+        photos=lambda wildcards: photo_files(run_dataset(wildcards))["photos"],
+        splits="results/runs/{run}/splits.parquet",
+        metrics="results/runs/{run}/metrics/test.json",
         summary="results/runs/{run}/summary.json",
         provenance="results/runs/{run}/provenance.json",
+        manifests=raw_manifests(*configuration.used_sources(CONFIG)),
     output:
         package=directory("results/runs/{run}/model"),
     log:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from scipy import integrate, optimize, stats
 
+from homing.distributions import region
 from homing.errors import HomingError
 from homing.evaluate.calibration import (
     area_under_risk,
@@ -31,7 +32,6 @@ from homing.evaluate.regions import (
     conformal_quantile,
     conformal_radius_km,
     coverage,
-    region,
 )
 from homing.evaluate.stages import describe_stages
 from homing.sphere import EARTH_RADIUS_KM, from_vectors, haversine_km, unit_vectors

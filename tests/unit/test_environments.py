@@ -35,7 +35,11 @@ def test_conda_pins_are_the_pip_pins(name):
 
 def test_every_dependency_of_the_package_is_locked():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    names = {canonical(re.split(r"[\[<>= ]", item)[0]) for item in project["dependencies"]}
+    wanted = [
+        *project["dependencies"],
+        *(item for extra in project["optional-dependencies"].values() for item in extra),
+    ]
+    names = {canonical(re.split(r"[\[<>= ]", item)[0]) for item in wanted}
     assert names <= set(locked())
 
 

@@ -64,7 +64,7 @@ def test_outlines_keep_holes_and_names():
 
 def test_simplified_cells_still_touch_and_none_vanishes():
     cells = gpd.GeoDataFrame(
-        {"cell_id": [0, 1, 2], "name": list("abc"), "country_name": "C", "photos": 1},
+        {"cell_id": [0, 1, 2], "name": list("abc"), "region": "R", "country_name": "C", "photos": 1},
         geometry=[shapely.box(0, 0, 5, 5).segmentize(0.125), shapely.box(5, 0, 9, 5).segmentize(0.125),
                   shapely.box(20, 20, 20.01, 20.01)], crs="EPSG:4326",
     )  # fmt: skip
@@ -102,6 +102,8 @@ def test_figures_are_told_with_the_digits_that_matter():
 
 
 def test_what_is_put_into_a_page_is_escaped():
+    first = {"expected_score": 1.0, "has_gps_exif": False}
     photo = {"name": "<script>alert(1)</script>", "image": "data:,", "answers": [], "map": "<svg></svg>"}
-    page = environment().get_template("predictions.html.j2").render(photos=[photo])
+    photo |= {"first": first, "half": "1 km²", "most": "2 km²"}
+    page = environment().get_template("predictions.html.j2").render(photos=[photo], total=1, dots=9, land="", every="")
     assert "<script" not in page and "&lt;script&gt;" in page and "<svg></svg>" in page

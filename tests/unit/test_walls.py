@@ -63,6 +63,8 @@ def test_nothing_unpickles_or_runs_text(path):
         ("captions", {"numpy", "pandas", "pyarrow"}),
         ("evaluate", {"numba", "numpy", "pandas", "PIL", "pyarrow", "scipy"}),
         ("refine", {"numba", "numpy", "pandas", "scipy", "sklearn", "threadpoolctl"}),
+        ("package/readouts.py", {"numba", "numpy", "pandas", "scipy", "sklearn", "threadpoolctl"}),
+        ("package/layout.py", set()),
     ],
 )
 def test_small_rooms_stand_on_little(room, allowed):

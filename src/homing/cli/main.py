@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 
 from homing.cli.evaluate import add_arguments as add_evaluate_arguments
+from homing.cli.export import add_arguments as add_export_arguments
+from homing.cli.predict import add_arguments as add_predict_arguments
 from homing.errors import HomingError
 
 NOBODY_READS = 141  # 128 + SIGPIPE, as the shell says it of other programs
@@ -16,19 +18,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="homing", description="Photo geolocation with models trained by Homing.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     predict = commands.add_parser("predict", help="where photos were taken")
-    predict.add_argument("photos", nargs="+", metavar="PHOTO", help="image files, or folders of them")
-    predict.add_argument("--model", required=True, metavar="DIR", help="results/runs/<run>/model of a finished run")
-    predict.add_argument("--output", action="append", default=[], metavar="FILE",
-                         help="write .csv, .parquet, .geojson or .html (an offline map); may be repeated")  # fmt: skip
-    predict.add_argument("--top", type=int, default=5, metavar="N", help="answers per photo (5)")
-    predict.add_argument("--views", type=int, default=1, metavar="N",
-                         help="so many photos in a row are views of one place (4 of a panorama)")  # fmt: skip
-    predict.add_argument("--no-refine", action="store_true", help="answer with the middle of the geocells")
-    predict.add_argument("--coarse", choices=["country", "region"], help="answer countries or regions, not places")
+    add_predict_arguments(predict)
     predict.set_defaults(run=_predict)
     evaluate = commands.add_parser("evaluate", help="score a file of predictions against the truth")
     add_evaluate_arguments(evaluate)
     evaluate.set_defaults(run=_evaluate)
+    export = commands.add_parser("export", help="hand a model on: Hugging Face layout, ONNX, without photos")
+    add_export_arguments(export)
+    export.set_defaults(run=_export)
     options = parser.parse_args(arguments)
     try:
         status = options.run(options)
@@ -52,3 +49,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     from homing.cli.evaluate import evaluate
 
     return evaluate(options)
+
+
+def _export(options: argparse.Namespace) -> int:
+    from homing.cli.export import export
+
+    return export(options)

@@ -1,98 +1,165 @@
-"""The files `homing predict` writes, by their suffix."""
+"""The files `homing predict` writes, by their suffix, as the answers come; each appears when it is whole."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial as given
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from homing.cli.inputs import Item
 from homing.errors import HomingError
 from homing.files import atomic_path, read_json
+from homing.package.layout import Layout
 from homing.photos.images import decode_image
 
-Answers = Mapping[Path, pd.DataFrame]
 THUMBNAIL = 320  # pixels
+SHOWN = 200  # photos with a picture and a map of their own on a page
+DOTS = 5_000  # photos on the map of all
+Write = Callable[[pd.DataFrame, Sequence[Item]], None]
 
 
-def writer_for(path: Path, model: Path) -> Callable[[Answers], None]:
-    """The function that writes answers to `path`. Raises HomingError for a suffix that is not known."""
-    writers = {".csv": write_csv, ".parquet": write_parquet, ".geojson": write_geojson, ".json": write_geojson}
-    if path.suffix.lower() in writers:
-        return lambda answers: writers[path.suffix.lower()](path, answers)
-    if path.suffix.lower() == ".html":
-        return lambda answers: write_html(path, answers, model)
-    raise HomingError(f"--output {path}: end it with .csv, .parquet, .geojson or .html")
+def writer_for(path: Path) -> Callable[[Layout], AbstractContextManager[Write]]:
+    """What opens `path` for the answers of a package. Raises HomingError for a suffix that is not known."""
+    writers = {
+        ".csv": csv_writer, ".parquet": parquet_writer, ".geojson": geojson_writer, ".json": geojson_writer,
+        ".html": html_writer,
+    }  # fmt: skip
+    if path.suffix.lower() not in writers:
+        raise HomingError(f"--output {path}: end it with .csv, .parquet, .geojson or .html")
+    return given(writers[path.suffix.lower()], path)
 
 
-def place_name(answer: pd.Series) -> str:
+def place_name(answer: Mapping[str, Any]) -> str:
     """Area, region and country, as far as they are told and differ."""
     parts = [answer.get("name"), answer.get("region"), answer.get("country_name")]
     return ", ".join(dict.fromkeys(part for part in parts if isinstance(part, str) and part))
 
 
-def as_table(answers: Answers) -> pd.DataFrame:
-    """One row per photo and answer."""
-    frames = [frame.assign(photo=str(path), rank=range(len(frame))) for path, frame in answers.items()]
-    table = pd.concat(frames, ignore_index=True)
-    first = ["photo", "rank", "latitude", "longitude", "probability"]
-    return table[first + [name for name in table.columns if name not in first]]
+def area(square_km: float) -> str:
+    """An area in three digits: more would be pretence."""
+    return f"{float(f'{square_km:.3g}'):,.0f} km²"
 
 
-def write_csv(path: Path, answers: Answers) -> None:
-    """A CSV that spreadsheets and GIS read."""
+@contextmanager
+def csv_writer(path: Path, _: Layout) -> Iterator[Write]:
+    """A CSV that spreadsheets and GIS read: one row per photo and answer."""
+    with atomic_path(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+
+        def write(table: pd.DataFrame, _: Sequence[Item]) -> None:
+            table.to_csv(file, index=False, header=file.tell() == 0, float_format="%.7g")
+
+        yield write
+
+
+@contextmanager
+def parquet_writer(path: Path, _: Layout) -> Iterator[Write]:
+    """The same as Parquet, a row group per batch."""
+    writer: pq.ParquetWriter | None = None
     with atomic_path(path) as partial:
-        as_table(answers).to_csv(partial, index=False, float_format="%.6g")
+
+        def write(table: pd.DataFrame, _: Sequence[Item]) -> None:
+            nonlocal writer
+            rows = pa.Table.from_pandas(table, preserve_index=False)
+            if writer is None:  # a column of names may be empty in a batch, and is text all the same
+                fields = [pa.field(f.name, pa.string() if _is_text(f.type) else f.type) for f in rows.schema]
+                writer = pq.ParquetWriter(partial, pa.schema(fields), compression="zstd")
+            writer.write_table(rows.cast(writer.schema))
+
+        yield write
+        if writer is not None:
+            writer.close()
 
 
-def write_parquet(path: Path, answers: Answers) -> None:
-    """The same as Parquet."""
-    with atomic_path(path) as partial:
-        as_table(answers).to_parquet(partial, index=False)
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)
 
 
-def write_geojson(path: Path, answers: Answers) -> None:
-    """One point per photo and answer."""
-    features = []
-    for row in as_table(answers).astype(object).to_dict("records"):
-        properties = {name: None if pd.isna(value) else value for name, value in row.items()}
-        point = [properties.pop("longitude"), properties.pop("latitude")]
-        features.append(
-            {"type": "Feature", "geometry": {"type": "Point", "coordinates": point}, "properties": properties}
-        )
-    content = {"type": "FeatureCollection", "features": features}
-    with atomic_path(path) as partial:
-        partial.write_text(json.dumps(content, ensure_ascii=False, default=_plain), encoding="utf-8")
+@contextmanager
+def geojson_writer(path: Path, _: Layout) -> Iterator[Write]:
+    """One point per photo and answer, a line each."""
+    with atomic_path(path) as partial, partial.open("w", encoding="utf-8") as file:
+        file.write('{"type": "FeatureCollection", "features": [')
+        between = "\n"
+
+        def write(table: pd.DataFrame, _: Sequence[Item]) -> None:
+            nonlocal between
+            for row in table.astype(object).to_dict("records"):
+                properties = {name: None if pd.isna(value) else _plain(value) for name, value in row.items()}
+                point = [properties.pop("longitude"), properties.pop("latitude")]
+                feature = {"type": "Feature", "geometry": {"type": "Point", "coordinates": point}}
+                file.write(between + json.dumps(feature | {"properties": properties}, ensure_ascii=False))
+                between = ",\n"
+
+        yield write
+        file.write("\n]}\n")
 
 
-def _plain(value):
-    return value.item()
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
 
 
-def write_html(path: Path, answers: Answers, model: Path) -> None:
-    """A page with each photo, its answers and a map, in one file that opens without a network."""
+@contextmanager
+def html_writer(path: Path, layout: Layout) -> Iterator[Write]:
+    """A page with the first photos, their answers and maps, and a map of all, in one file that opens without a
+    network."""
     from homing.report.maps import Map, outlines_of
     from homing.report.page import environment
 
-    cells = outlines_of(read_json(model / "cells.geojson"))
-    photos = []
-    for photo, frame in answers.items():
-        world = Map()
-        world.land(cells)
-        for _, answer in reversed(list(frame.iterrows())):
-            label = f"{answer['probability']:.0%} {place_name(answer)}"
-            world.point(answer["latitude"], answer["longitude"], 2 + 7 * answer["probability"] ** 0.5, "guess", label)
-        listed = [dict(row, place=place_name(row)) for _, row in frame.iterrows()]
-        photos.append(
-            {
-                "name": photo.name,
-                "image": thumbnail(photo),
-                "answers": listed,
-                "map": world.svg(f"Where {photo.name} may be"),
-            }
-        )
-    page = environment().get_template("predictions.html.j2").render(photos=photos)
+    land, every = Map(), Map()
+    land.land(outlines_of(read_json(layout.own / "cells.geojson")))
+    every.layers = ['<use href="#land"/>']
+    photos: list[dict[str, Any]] = []
+    total = 0
+
+    def write(table: pd.DataFrame, items: Sequence[Item]) -> None:
+        nonlocal total
+        for item, (_, answers) in zip(items, table.groupby((table["rank"] == 0).cumsum()), strict=True):
+            total += 1
+            if total <= DOTS:
+                first = answers.iloc[0]
+                every.point(first["latitude"], first["longitude"], 9, "guess", f"{item.files[0].name}: {_label(first)}")
+            if total <= SHOWN:
+                photos.append(_section(item, answers))
+
     with atomic_path(path) as partial:
+        yield write
+        template = environment().get_template("predictions.html.j2")
+        page = template.render(
+            photos=photos, total=total, dots=DOTS, land="".join(land.layers), every=every.svg("Where all photos may be")
+        )
         partial.write_text(page, encoding="utf-8")
+
+
+def _section(item: Item, answers: pd.DataFrame) -> dict[str, Any]:
+    """A photo, its answers and their map, as the page shows them."""
+    from homing.report.maps import Map
+
+    world = Map()
+    world.layers = ['<use href="#land"/>']
+    for _, answer in reversed(list(answers.iterrows())):
+        radius = 9 + 12 * answer["probability"] ** 0.5
+        kind = "guess" if answer["rank"] == 0 else "guess rest"
+        world.point(answer["latitude"], answer["longitude"], radius, kind, _label(answer))
+    name = item.files[0].name
+    return {
+        "name": name,
+        "image": thumbnail(item.files[0]),
+        "first": answers.iloc[0].to_dict(),
+        "half": area(answers["area_50_km2"].iloc[0]),
+        "most": area(answers["area_90_km2"].iloc[0]),
+        "answers": [dict(row, place=place_name(row)) for row in answers.to_dict("records")],
+        "map": world.svg(f"Where {name} may be"),
+    }
+
+
+def _label(answer: Mapping[str, Any]) -> str:
+    return f"{answer['probability']:.0%} {place_name(answer)}"
 
 
 def thumbnail(path: Path) -> str:

@@ -1,88 +1,174 @@
-"""`homing predict`: photos in, places out, on the terminal and in files."""
+"""`homing predict`: photos in, places out, on the terminal and in files, batch by batch.
+
+What loads the model is imported when the command runs, so that other commands start at once.
+"""
 
 import argparse
+import os
 import sys
-from collections.abc import Iterable
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from homing.cli.output import place_name, writer_for
 from homing.errors import HomingError
-from homing.model.package import GeolocatorPackage, Place
-from homing.photos.images import PhotoError, decode_image
+from homing.package.layout import READOUTS
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".tif", ".tiff", ".bmp", ".gif"}
-BATCH = 256  # places decoded at a time
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from homing.cli.inputs import Item
+    from homing.package.package import GeolocatorPackage, Prepared
+
+AHEAD = 128  # places that are decoded before they are asked for
+THREADS = 8  # that decode, at most
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    command.description = (
+        "Say where photos may have been taken. The status is 0, 1 when some photos could not be read (told on stderr, "
+        "the others are answered), 2 when nothing could be answered. GPS coordinates in a photo's EXIF are never used."
+    )
+    add = command.add_argument
+    add("photos", nargs="+", metavar="PHOTO",
+        help="image files, folders of them, patterns, tables with a column `file`, or - for a list of paths on "
+             "standard input, one a line")  # fmt: skip
+    add("--model", required=True, metavar="DIR", help="results/runs/<run>/model of a finished run, or an export of it")
+    add("--output", action="append", default=[], metavar="FILE",
+        help="write .csv, .parquet, .geojson or .html (an offline map); may be repeated")  # fmt: skip
+    add("--top", type=int, default=5, metavar="N", help="answers per photo (5)")
+    add("--views", type=int, default=1, metavar="N",
+        help="so many photos in a row are views of one place (4 of a panorama)")  # fmt: skip
+    how = command.add_mutually_exclusive_group()
+    how.add_argument("--readout", choices=READOUTS, help="how a place is read out of the probabilities (refined)")
+    how.add_argument("--no-refine", dest="readout", action="store_const", const="geocell", help="--readout geocell")
+    how.add_argument("--coarse", choices=["country", "region"], help="answer countries or regions, not places")
+    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: the GPU where there is one")
+    add("--quiet", action="store_true", help="print no answers")
+
+
+@dataclass
+class Count:
+    """What came of the photos."""
+
+    answered: int = 0
+    images: int = 0
+    left_out: int = 0
+    with_gps: int = 0
 
 
 def predict(options: argparse.Namespace) -> int:
     """Answer every readable photo; the status is 1 when some could not be read."""
+    from homing.cli.inputs import expand
+    from homing.cli.output import writer_for
+    from homing.package.layout import Layout
+    from homing.package.package import BATCH, GeolocatorPackage
+
     if options.top < 1:
         raise HomingError(f"--top {options.top}: ask for at least one answer")
-    writers = [writer_for(Path(path), Path(options.model)) for path in options.output]
-    places = group(list(expand(options.photos)), options.views)
-    package = GeolocatorPackage.load(options.model)
-    answers: dict[Path, pd.DataFrame] = {}
-    failed = 0
-    for start in range(0, len(places), BATCH):
-        images = read_places(places[start : start + BATCH])
-        failed += len(places[start : start + BATCH]) - len(images)
-        if not images:
+    writers = [writer_for(Path(path)) for path in options.output]
+    layout = Layout.of(options.model)
+    items = expand(options.photos, options.views)
+    package = GeolocatorPackage.load(options.model, options.device)
+    package.choose(options.readout, options.coarse)
+    count, started = Count(), time.monotonic()
+    with ExitStack() as stack:
+        writes = [stack.enter_context(writer(layout)) for writer in writers]
+        for batch in batches(readable(package, items, count, shown(options)), BATCH):
+            table = answers(package, batch, options)
+            for write in writes:
+                write(table, [item for item, _ in batch])
+            if not options.quiet:
+                print_answers(table)
+            count.answered += len(batch)
+            count.with_gps += sum(photo.has_gps_exif for _, photo in batch)
+        if not count.answered:
+            raise HomingError(f"none of {len(items)} photos could be read; nothing is written")
+    summarise(count, time.monotonic() - started, package)
+    return 1 if count.left_out else 0
+
+
+def shown(options: argparse.Namespace) -> bool:
+    """Whether there is a terminal for a progress bar, and no answers on it."""
+    return sys.stderr.isatty() and (options.quiet or not sys.stdout.isatty())
+
+
+def readable(
+    package: "GeolocatorPackage", items: Iterable["Item"], count: Count, bar: bool
+) -> Iterator[tuple["Item", "Prepared"]]:
+    """The places that can be read, in order; the others are named on stderr and counted."""
+    from tqdm import tqdm
+
+    from homing.photos.images import PhotoError
+
+    for item, waiting in tqdm(read_ahead(package.prepare, items), total=len(items), unit=" photos", disable=not bar):
+        try:
+            photo = waiting.result()
+        except PhotoError as error:
+            print(f"homing: {error}; left out", file=sys.stderr)
+            count.left_out += 1
             continue
-        if options.coarse:
-            found = package.predict_coarse(list(images.values()), options.coarse, options.top)
-        else:
-            found = package.predict(list(images.values()), options.top, refined=not options.no_refine)
-        for path, frame in zip(images, found, strict=True):
-            answers[path] = frame
-            print_answers(path, frame)
-    if answers:
-        for write in writers:
-            write(answers)
-    return 1 if failed else 0
+        count.images += len(item.files)
+        yield item, photo
 
 
-def expand(names: Iterable[str]) -> Iterable[Path]:
-    """Files as given, folders as the images in them. Raises HomingError for what does not exist."""
-    for name in names:
-        path = Path(name)
-        if path.is_dir():
-            inside = sorted(one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES)
-            if not inside:
-                raise HomingError(f"{path}: no image in this folder ({', '.join(sorted(SUFFIXES))})")
-            yield from inside
-        elif path.is_file():
-            yield path
-        else:
-            raise HomingError(f"{path}: no such file or folder")
+def read_ahead(prepare: Callable, items: Iterable["Item"]) -> Iterator[tuple["Item", Future]]:
+    """Items in order, each with its photo, which threads decode while the model is at the ones before."""
+    with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
+        waiting: deque[tuple[Item, Future]] = deque()
+        for item in items:
+            waiting.append((item, pool.submit(prepare, item.files if len(item.files) > 1 else item.files[0])))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft()
+        yield from waiting
 
 
-def group(paths: list[Path], views: int) -> list[list[Path]]:
-    """The files of each place: as many views of it, one after the other. Raises HomingError when one is short."""
-    if views < 1 or len(paths) % views:
-        raise HomingError(f"--views {views}: {len(paths)} photos are not {views} of each place")
-    return [paths[start : start + views] for start in range(0, len(paths), views)]
+def batches(photos: Iterable, size: int) -> Iterator[list]:
+    """Lists of `size`, and what is left."""
+    batch = []
+    for photo in photos:
+        batch.append(photo)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
-def read_places(places: Iterable[list[Path]]) -> dict[Path, Place]:
-    """By the first file of each place its image, or its views; what cannot be read is named on stderr and left out."""
-    images = {}
-    for place in places:
-        views = []
-        for path in place:
-            try:
-                views.append(decode_image(path.read_bytes()))
-            except (PhotoError, OSError) as error:
-                print(f"homing: {path}: {error}; left out", file=sys.stderr)
-        if len(views) == len(place):
-            images[place[0]] = views[0] if len(views) == 1 else views
-    return images
+def answers(package: "GeolocatorPackage", batch: list, options: argparse.Namespace) -> "pd.DataFrame":
+    """The answers of a batch with the path and id of their photos: the columns of docs/predicting.md."""
+    table = package.answer([photo for _, photo in batch], options.top, options.readout, options.coarse)
+    number = table["photo"].to_numpy()
+    table["photo"] = [str(batch[one][0].files[0]) for one in number]
+    table.insert(1, "photo_id", [batch[one][0].photo_id for one in number])
+    first = ["photo", "photo_id", "rank", "latitude", "longitude", "probability"]
+    return table[first + [name for name in table.columns if name not in first]]
 
 
-def print_answers(path: Path, frame: pd.DataFrame) -> None:
-    """The answers of one photo, a line each."""
-    print(path)
-    for _, answer in frame.iterrows():
+def print_answers(table: "pd.DataFrame") -> None:
+    """The answers of each photo, a line each."""
+    from homing.cli.output import area, place_name
+
+    for answer in table.to_dict("records"):
+        if answer["rank"] == 0:
+            score = f"expected score {answer['expected_score']:,.0f}, " if "expected_score" in answer else ""
+            areas = f"50 % in {area(answer['area_50_km2'])}, 90 % in {area(answer['area_90_km2'])}"
+            print(f"{answer['photo']}  ({score}{areas})")
         where = f"{answer['latitude']:8.3f} {answer['longitude']:9.3f}"
         print(f"  {answer['probability']:6.1%} {where}  {place_name(answer)}")
+
+
+def summarise(count: Count, seconds: float, package: "GeolocatorPackage") -> None:
+    """How many photos, how fast, and what was passed over, on stderr."""
+    if count.with_gps:
+        have = "photo has" if count.with_gps == 1 else "photos have"
+        print(f"homing: {count.with_gps} {have} GPS coordinates in the EXIF; they were not used", file=sys.stderr)
+    out = f"; {count.left_out} could not be read" if count.left_out else ""
+    speed = f"{count.images} images in {seconds:.1f} s, {count.images / max(seconds, 1e-9):.1f} images/s"
+    photos = "photo" if count.answered == 1 else "photos"
+    print(f"homing: {count.answered} {photos} answered on {package.device}: {speed}{out}", file=sys.stderr)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from homing.distributions import region
 from homing.evaluate.calibration import (
     area_under_risk,
     fit_spread_km,
@@ -14,7 +15,7 @@ from homing.evaluate.calibration import (
     reliability,
     risk_against_coverage,
 )
-from homing.evaluate.regions import ConformalCells, coverage, region
+from homing.evaluate.regions import ConformalCells, coverage
 from homing.sphere import EARTH_RADIUS_KM
 
 WHOLE_KM2 = 4 * np.pi * EARTH_RADIUS_KM**2

@@ -1,4 +1,4 @@
-"""Place, date, direction and artist from a photo's EXIF. Used for collections that are trained on, never to predict."""
+"""Place, date, direction and artist from a photo's EXIF. For collections that are trained on, never to predict."""
 
 from typing import Any
 
@@ -27,6 +27,15 @@ def read_exif(data: bytes) -> dict[str, str]:
     if isinstance(exif.get(BASE.Artist), str):
         row["author"] = exif[BASE.Artist].strip("\0 ")
     return row
+
+
+def has_gps(image: Image.Image) -> bool:
+    """Whether coordinates are in the EXIF of an image; what is unreadable tells none."""
+    try:
+        gps = _exif(image).get_ifd(ExifTags.IFD.GPSInfo)
+    except (PhotoError, OSError, ValueError, SyntaxError, KeyError, TypeError):
+        return False
+    return bool(gps.get(GPS.GPSLatitude) or gps.get(GPS.GPSLongitude))
 
 
 def _exif(image: Image.Image) -> Image.Exif:

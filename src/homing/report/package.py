@@ -1,12 +1,8 @@
-"""The model package: one folder that `homing predict` needs and nothing else, with a model card.
-
-Layout: config.json (what the run was, refinement settings, headline figures), geolocator.json, heads.safetensors,
-cells.parquet (with names), cells.geojson (simplified outlines), preprocessor_config.json, vision/ (transformers'
-layout), refine/ (the prototypes), README.md.
-"""
+"""Put a finished run's model package together; what is in it: homing.package.layout."""
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,37 +11,70 @@ import pandas as pd
 import shapely
 
 from homing.files import read_json, write_json
-from homing.report.page import environment
+from homing.package.card import render
+from homing.package.layout import FORMAT, VISION
 
 OUTLINE_DEGREES = 0.05  # tolerance of the simplified outlines
-NAMES = ["cell_id", "name", "region", "country", "country_name", "photos"]
-VISION = ("config.json", "model.safetensors", "preprocessor_config.json")
+NAMES = ["cell_id", "name", "region", "country", "country_name", "photos", "area_km2"]
 
 
-def assemble(
-    folder: Path, finetuned: Path, encoder: Path, index: Path, cells: gpd.GeoDataFrame, about: Mapping[str, Any]
-) -> None:
-    """Write the package; about: run, refine, calibration, summary, provenance (of the run's JSON files)."""
+@dataclass(frozen=True)
+class Parts:
+    """The folders and files of a run that its package is made of."""
+
+    finetuned: Path
+    encoder: Path
+    index: Path
+    hierarchy: Path
+
+
+def assemble(folder: Path, parts: Parts, cells: gpd.GeoDataFrame, about: Mapping[str, Any]) -> None:
+    """Write the package; about: run, refine, calibration (None without), summary, provenance and card."""
     folder.mkdir(parents=True)
     for name in ("geolocator.json", "heads.safetensors", "preprocessor_config.json"):
-        shutil.copy2(finetuned / name, folder / name)
+        shutil.copy2(parts.finetuned / name, folder / name)
     (folder / "vision").mkdir()
-    tower = finetuned / "vision" if (finetuned / "vision").is_dir() else encoder
+    tower = parts.finetuned / "vision" if (parts.finetuned / "vision").is_dir() else parts.encoder
     for name in VISION:
         shutil.copy2(tower / name, folder / "vision" / name)
     description = read_json(folder / "geolocator.json")
     write_json(folder / "geolocator.json", description | {"vision_trained": True})  # the tower is in the package
-    shutil.copytree(index, folder / "refine")
-    centroids = pd.read_parquet(finetuned / "cells.parquet")
-    named = centroids.merge(pd.DataFrame(cells[NAMES]), on="cell_id", how="left", validate="1:1")
-    named.to_parquet(folder / "cells.parquet", index=False)
+    shutil.copytree(parts.index, folder / "refine")
+    shutil.copy2(parts.hierarchy, folder / "hierarchy.parquet")
+    described(pd.read_parquet(parts.finetuned / "cells.parquet"), cells).to_parquet(
+        folder / "cells.parquet", index=False
+    )
     outlines(cells).to_file(folder / "cells.geojson", driver="GeoJSON", COORDINATE_PRECISION=3)
+    config = package_config(about)
+    write_json(folder / "config.json", config)
+    write_json(folder / "card.json", about["card"])
+    (folder / "README.md").write_text(render(about["card"], config), encoding="utf-8")
+
+
+def package_config(about: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of config.json, of a package that may answer everything."""
     provenance = about["provenance"]
-    content = {"format": 1, "run": about["run"]} | {name: about[name] for name in ("refine", "calibration", "summary")}
-    versions = {name: provenance["versions"].get(name) for name in ("homing", "torch", "transformers")}
-    write_json(folder / "config.json", content | {"versions": versions, "git_commit": provenance["git_commit"]})
-    card = environment().get_template("card.md.j2").render(**about, cells=len(cells))
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    return {
+        "format": FORMAT,
+        "run": about["run"],
+        "refine": about["refine"],
+        "calibration": about.get("calibration"),
+        "precision": provenance["config"]["embed"]["mixed_precision"],
+        "answers": "exact",
+        "photos": True,
+        "summary": about["summary"],
+        "versions": {name: provenance["versions"].get(name) for name in ("homing", "torch", "transformers")},
+        "git_commit": provenance["git_commit"],
+    }
+
+
+def described(centroids: pd.DataFrame, cells: gpd.GeoDataFrame) -> pd.DataFrame:
+    """The classifier's cells (cell_id, latitude, longitude) with names, photos, area_km2, and a place in the middle of
+    their land that does not depend on photos."""
+    named = centroids.merge(pd.DataFrame(cells[NAMES]), on="cell_id", how="left", validate="1:1")
+    land = gpd.GeoSeries(cells.representative_point().to_numpy(), index=cells["cell_id"].to_numpy())
+    land = land.loc[named["cell_id"].to_numpy()]
+    return named.assign(land_latitude=land.y.to_numpy(), land_longitude=land.x.to_numpy())
 
 
 def outlines(cells: gpd.GeoDataFrame, tolerance: float = OUTLINE_DEGREES) -> gpd.GeoDataFrame:
@@ -53,5 +82,5 @@ def outlines(cells: gpd.GeoDataFrame, tolerance: float = OUTLINE_DEGREES) -> gpd
     shapes = cells.geometry.to_numpy()
     simple = shapely.coverage_simplify(shapes, tolerance)
     simple[shapely.is_empty(simple)] = shapes[shapely.is_empty(simple)]
-    frame = gpd.GeoDataFrame(cells[["cell_id", "name", "country_name", "photos"]], geometry=simple, crs="EPSG:4326")
-    return frame
+    kept = cells[["cell_id", "name", "region", "country_name", "photos"]]
+    return gpd.GeoDataFrame(kept, geometry=simple, crs="EPSG:4326")

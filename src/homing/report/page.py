@@ -1,7 +1,9 @@
 """Templates, and small things that pages share."""
 
 import base64
+from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 import jinja2
 
@@ -19,6 +21,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"km": km, "km2": km2, "percent": percent, "number": number, "duration": duration}
+    environment.filters |= {"figure": figure}
     return environment
 
 
@@ -44,6 +47,15 @@ def number(value: float | int | None) -> str:
     if value is None:
         return "–"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def figure(found: Mapping[str, Any], name: str) -> str:
+    """A figure of a readout with its 95 % interval."""
+    if name not in found:
+        return "–"
+    shown = percent if name.startswith("within") or name.endswith("accuracy") else number
+    low, high = found.get("interval_95", {}).get(name, (None, None))
+    return shown(found[name]) + (f" ({shown(low)} to {shown(high)})" if low is not None else "")
 
 
 def duration(seconds: float) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from homing.report.charts import error_curves, loss_curves, speed_curves, valida
 from homing.report.geocells import Cells, drawn, section
 from homing.report.maps import WORLD, Map, Outline
 from homing.report.page import data_uri, environment
+from homing.report.sources import sources_of
 
 SHOWN = 12  # photos
 PHOTO_SIDE = 300  # pixels
@@ -86,7 +86,7 @@ def render_report(inputs: Inputs) -> str:
             validation=validation_curve(inputs.histories["finetune"], "val_median_km", "median error, km"),
             photos=sample_photos(inputs, away["refined"]),
             captions=inputs.captions[:8],
-            sources=licences(inputs),
+            sources=sources_of(inputs.provenance["config"], inputs.manifests),
             seconds=by_rule(inputs.summary, "seconds."),
             peaks=by_rule(inputs.summary, "peak_mb."),
             config=yaml.safe_dump(inputs.provenance["config"], sort_keys=False, allow_unicode=True, width=100),
@@ -143,22 +143,3 @@ def place(region: Any, country: Any) -> str:
     """Region and country, as far as they are known."""
     parts = [part for part in (region, country) if isinstance(part, str)]
     return ", ".join(dict.fromkeys(parts)) or "at sea"
-
-
-def licences(inputs: Inputs) -> list[dict[str, str]]:
-    """Each source and photo collection with its licence."""
-    config = inputs.provenance["config"]
-    rows = {}
-    for manifest in inputs.manifests:
-        name = f"{manifest['dataset']} {manifest['version']}"
-        entry = rows.setdefault(name, {"name": name, "licence": manifest["licence"], "files": 0, "sha256": []})
-        entry["files"] += 1
-        entry["sha256"].append(manifest["sha256"][:12])
-    collections = {config["run_dataset"], *config["evaluate"]["benchmarks"], config["geocells"]["dataset"]} - {None}
-    for name in sorted(collections):
-        dataset = config["datasets"][name]
-        if "table" in dataset:
-            file = Path(dataset["table"]).name
-            licence = dataset.get("licence") or "per photo, see its photos.parquet"
-            rows[name] = {"name": f"{name} ({file})", "licence": licence, "files": 1, "sha256": []}
-    return list(rows.values())

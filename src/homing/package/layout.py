@@ -1,0 +1,70 @@
+"""The files of a model package, and whether a folder is one that this version reads.
+
+config.json: format, run, refine (settings of the readouts), calibration (temperature of the logits, or null), precision
+of the encoder, answers (how fine they may be), photos (whether training photos are in it), summary, versions.
+geolocator.json, heads.safetensors, cells.parquet (place, names, area and photos of each cell), hierarchy.parquet,
+cells.geojson (simplified outlines), preprocessor_config.json, vision/ (transformers' layout), refine/ (the index),
+card.json and README.md (the model card).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from homing import __version__
+from homing.errors import HomingError
+from homing.files import read_json
+
+FORMAT = 2
+ANSWERS = ("exact", "region", "country")  # how fine, the finest first
+READOUTS = ("refined", "geocell", "mode", "score", "median", "hierarchy", "retrieval")
+OWN = ("config.json", "geolocator.json", "heads.safetensors", "cells.parquet", "preprocessor_config.json", "card.json")
+INDEX = ("prototypes.parquet", "members.parquet", "prototypes.npy", "members.npy", "centre.npy")
+VISION = ("config.json", "model.safetensors", "preprocessor_config.json")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the parts are: `own` files, and the encoder in `vision`."""
+
+    own: Path
+    vision: Path
+
+    @classmethod
+    def of(cls, folder: str | Path) -> "Layout":
+        """A package, a folder in the Hugging Face layout, or a run that has a package. Raises HomingError."""
+        folder = Path(folder)
+        known = [
+            cls(folder, folder / "vision"),
+            cls(folder / "homing", folder),
+            cls(folder / "model", folder / "model/vision"),
+        ]
+        for layout in known:
+            if any((layout.own / name).is_file() for name in ("geolocator.json", "heads.safetensors", "cells.parquet")):
+                return layout
+        raise HomingError(f"{folder}: no model package; give the folder results/runs/<run>/model of a finished run")
+
+    @property
+    def index(self) -> Path | None:
+        """The folder of the training photos' index; None in a package without them."""
+        return self.own / "refine" if (self.own / "refine").is_dir() else None
+
+    def config_alone(self) -> dict[str, Any]:
+        """The content of config.json, whatever else is there."""
+        return read_json(self.own / "config.json")
+
+    def config(self) -> dict[str, Any]:
+        """The content of config.json, once all files are there. Raises HomingError for another version's package."""
+        config = self.config_alone()
+        if config.get("format") != FORMAT:
+            raise HomingError(
+                f"{self.own / 'config.json'}: a package of format {config.get('format')}, made by Homing "
+                f"{config.get('versions', {}).get('homing', 'of unknown version')}; Homing {__version__} reads format "
+                f"{FORMAT}. Make it again (delete the folder and run the workflow), or install the Homing it came from"
+            )
+        wanted = [self.own / name for name in OWN] + [self.vision / name for name in VISION]
+        wanted += [self.index / name for name in INDEX] if self.index else []
+        absent = [str(path) for path in wanted if not path.is_file()]
+        if absent:
+            raise HomingError(f"{absent[0]}: missing, so the package is not whole; copy it again, all files of it")
+        return config

@@ -1,0 +1,199 @@
+"""Prediction with a finished run's model package, on a machine that has nothing else."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from safetensors import SafetensorError
+from torch import Tensor
+
+from homing import tables
+from homing.errors import HomingError
+from homing.model.geolocator import Geolocator, load_geolocator
+from homing.model.images import pixels
+from homing.package.coarse import LEVELS, CoarsePlaces, require
+from homing.package.layout import Layout
+from homing.package.readouts import Answerer
+from homing.photos.exif import has_gps
+from homing.photos.images import PhotoError, open_image, to_rgb
+from homing.refine.index import RefineIndex
+from homing.refine.readout import nodes_above
+from homing.refine.retrieve import Lists
+
+BATCH = 64
+View = str | Path | Image.Image
+Place = View | Sequence[View]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A photo as the encoder wants it, uint8 (3, s, s), or (views, 3, s, s) of a place in views."""
+
+    pixels: Tensor
+    has_gps_exif: bool  # whether coordinates are in it; they are told, never used
+
+
+@dataclass(frozen=True)
+class GeolocatorPackage:
+    """A loaded package."""
+
+    geolocator: Geolocator
+    answerer: Answerer
+    config: dict[str, Any]
+    device: torch.device
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str = "auto") -> "GeolocatorPackage":
+        """Read a package (or a run's folder, or one in the Hugging Face layout) onto a device: auto, cpu or cuda.
+
+        Raises HomingError when it is no package, not whole, of another version, or when its parts do not fit.
+        """
+        layout = Layout.of(folder)
+        config = layout.config()
+        chosen = choose_device(device)
+        try:
+            geolocator = load_geolocator(layout.own, layout.vision)
+        except (SafetensorError, RuntimeError, KeyError) as error:
+            first = str(error).splitlines()[0]
+            raise HomingError(f"{layout.own}: the weights cannot be read ({first}); copy the package again") from None
+        geolocator.vision.to(chosen)
+        geolocator.heads.to(chosen)
+        hierarchy = layout.own / "hierarchy.parquet"
+        answerer = Answerer(
+            geolocator.cells,
+            config["refine"],
+            nodes_above(tables.read(hierarchy, "hierarchy")) if hierarchy.is_file() else None,
+            RefineIndex.load(layout.index) if layout.index else None,
+            Lists.load(layout.index) if layout.index else None,
+        )
+        _check_fit(layout.own, geolocator, answerer)
+        return cls(geolocator, answerer, config, chosen)
+
+    def predict(
+        self, images: Sequence[Place], top: int = 5, readout: str | None = None, coarse: str | None = None
+    ) -> pd.DataFrame:
+        """The `top` answers of each image, best first: one row each, with photo (its number in `images`) and rank.
+
+        images: paths, Pillow images, or lists of these that are views of one place. readout: refined, geocell, mode,
+        score, median, hierarchy or retrieval (docs/refinement.md). coarse: country or region, to answer no finer.
+        Columns: docs/predicting.md. Raises PhotoError for an image that cannot be read, HomingError for an answer that
+        the package cannot give.
+        """
+        prepared = [self.prepare(image) for image in images]
+        starts = range(0, len(prepared), BATCH)
+        found = [self.answer(prepared[start : start + BATCH], top, readout, coarse) for start in starts]
+        for start, table in zip(starts, found, strict=True):
+            table["photo"] += start
+        return pd.concat(found, ignore_index=True) if found else self.answer([], top, readout, coarse)
+
+    def answer(
+        self, photos: Sequence[Prepared], top: int = 5, readout: str | None = None, coarse: str | None = None
+    ) -> pd.DataFrame:
+        """The same for one batch of prepared photos."""
+        chosen, level = self.choose(readout, coarse, top)
+        vectors = self._embed([photo.pixels for photo in photos])
+        probability = self.probabilities(vectors)
+        if level == "exact":
+            table = self.answerer.table(vectors, probability, top, chosen)
+        else:
+            table = self.coarse_places[level].table(probability, top)
+        gps = np.array([photo.has_gps_exif for photo in photos], dtype=bool)
+        return table.assign(has_gps_exif=gps[table["photo"].to_numpy(dtype=np.int64)])
+
+    def choose(self, readout: str | None, coarse: str | None, top: int = 1) -> tuple[str, str]:
+        """The readout and the level of answers that are asked for. Raises HomingError for what cannot be answered."""
+        if top < 1:
+            raise HomingError(f"top {top}: ask for at least one answer")
+        finest = self.config["answers"]
+        level = coarse or (finest if readout is None else "exact")
+        require(level, finest)
+        return (self.answerer.readout(readout) if level == "exact" else "", level)
+
+    def probabilities(self, vectors: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities (n, C) of the cells, of embeddings (n, d)."""
+        calibration = self.config["calibration"]
+        found = self.geolocator.predict_vectors(vectors, temperature=calibration["temperature"] if calibration else 1.0)
+        return found["cell_probability"] if found else np.zeros((0, len(self.geolocator.cells)), dtype=np.float32)
+
+    def embed(self, images: Sequence[Place]) -> np.ndarray:
+        """Embeddings (n, d) of images, or of places that are given by as many views each."""
+        chunks = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+        return np.concatenate([self._embed([self.prepare(place).pixels for place in chunk]) for chunk in chunks])
+
+    def _embed(self, batch: Sequence[Tensor]) -> np.ndarray:
+        """Embeddings of places, of which each may have another number of views."""
+        vectors = np.zeros((len(batch), self.geolocator.heads.cell.in_features), dtype=np.float32)
+        shapes = [tensor.shape for tensor in batch]
+        for shape in dict.fromkeys(shapes):
+            rows = [row for row, other in enumerate(shapes) if other == shape]
+            half = self.device.type == "cuda" and self.config["precision"] == "bf16"
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+                vectors[rows] = self.geolocator.embed(torch.stack([batch[row] for row in rows]))
+        return vectors
+
+    def prepare(self, image: Place) -> Prepared:
+        """Decode, turn upright, and bring to the encoder's size. Raises PhotoError, naming the file."""
+        if isinstance(image, (str, Path, Image.Image)):
+            picture, has_gps_exif = _read(image)
+            return Prepared(pixels(picture, self.geolocator.preprocessing.side), has_gps_exif)
+        views = [self.prepare(view) for view in image]
+        if not views:
+            raise PhotoError("a place without any view")
+        return Prepared(torch.stack([view.pixels for view in views]), any(view.has_gps_exif for view in views))
+
+    @cached_property
+    def coarse_places(self) -> dict[str, CoarsePlaces]:
+        """Countries and regions."""
+        return {level: CoarsePlaces.of(self.geolocator.cells, level) for level in LEVELS}
+
+
+def choose_device(asked: str) -> torch.device:
+    """auto: the GPU where there is one. Raises HomingError for a GPU that is not there."""
+    if asked not in ("auto", "cpu", "cuda"):
+        raise HomingError(f"device {asked!r}: auto, cpu or cuda")
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise HomingError("device cuda: torch sees no GPU here; leave it to auto, or ask for cpu")
+    return torch.device("cuda" if asked != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _read(image: View) -> tuple[Image.Image, bool]:
+    """The upright RGB image, and whether coordinates came with it."""
+    if isinstance(image, Image.Image):
+        return to_rgb(image), has_gps(image)
+    try:
+        opened = open_image(Path(image).read_bytes())
+        return to_rgb(opened), has_gps(opened)
+    except (PhotoError, OSError) as error:
+        raise PhotoError(f"{image}: {error.strerror or error if isinstance(error, OSError) else error}") from None
+
+
+def _check_fit(folder: Path, geolocator: Geolocator, answerer: Answerer) -> None:
+    """Raise HomingError when heads, cells, hierarchy and index are not of one run."""
+    heads, cells, index = geolocator.heads.cell, geolocator.cells, answerer.index
+    problems = [
+        (heads.in_features != geolocator.vision.width,
+         f"heads for {heads.in_features} dimensions on an encoder of {geolocator.vision.width}"),
+        (not np.array_equal(cells["cell_id"], np.arange(heads.out_features)),
+         f"heads for {heads.out_features} cells beside a table of {len(cells)} (cells.parquet)"),
+        (answerer.coarser is not None and answerer.coarser.shape[1] != len(cells),
+         f"a hierarchy of other cells than the {len(cells)} (hierarchy.parquet)"),
+    ]  # fmt: skip
+    if index is not None:
+        known = index.prototypes["cell_id"]
+        problems += [
+            (index.member_vectors.shape[1:] != (heads.in_features,) or index.centre.shape != (heads.in_features,),
+             f"an index of {index.member_vectors.shape[-1]} dimensions (refine/) beside heads for {heads.in_features}"),
+            (len(known) > 0 and known.max() >= len(cells),
+             f"an index (refine/) with cell {known.max()}, where there are only {len(cells)}"),
+            (len(index.members) != len(index.member_vectors) or len(known) != len(index.prototype_vectors),
+             "an index (refine/) whose tables and vectors differ in length"),
+        ]  # fmt: skip
+    for wrong, found in problems:
+        if wrong:
+            raise HomingError(f"{folder}: {found}; the parts are of different runs, package the run again")
