@@ -4,6 +4,8 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from homing.evaluate.benchmarks import BENCHMARKS
+
 PUBLISHED = Path(__file__).resolve().parents[3] / "resources" / "published_results.csv"
 TEXTS = ("benchmark", "system", "leaks", "checked", "source")
 
@@ -17,6 +19,20 @@ def published(benchmark: str | None) -> list[dict[str, Any]]:
     with PUBLISHED.open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["benchmark"] == benchmark and row["checked"] == "yes"]
     return [_figures(row) for row in rows]
+
+
+def beside(dataset: str, photos: int) -> tuple[list[dict[str, Any]], str]:
+    """Published results that compare with figures of so many photos of a data set, and why there are none.
+
+    A data set that is no benchmark, or a part of one, has none: figures of other photos do not compare.
+    """
+    benchmark = BENCHMARKS.get(dataset)
+    if benchmark is None:
+        return [], f"{dataset} is no public benchmark: nobody has published figures of these photos"
+    if photos != benchmark.photos:
+        return [], f"these are {photos:,} photos, {benchmark.title} is {benchmark.photos:,}: published figures are of all"
+    rows = published(dataset)
+    return rows, "" if rows else f"no published result on {benchmark.title} has been checked against its paper"
 
 
 def _figures(row: dict[str, str]) -> dict[str, Any]:
