@@ -101,6 +101,7 @@ rule make_report:
         assignments="results/runs/{run}/geocells/assignments.parquet",
         quality="results/runs/{run}/geocells/quality.json",
         comparison="results/runs/{run}/geocells/comparison.json",
+        refine_index="results/runs/{run}/refine_index",
         captions="results/runs/{run}/captions_preview.txt",
         pretrain_history="results/runs/{run}/pretrain_history.jsonl",
         finetune_history="results/runs/{run}/finetune_history.jsonl",

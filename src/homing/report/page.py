@@ -18,7 +18,9 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"km": km, "km2": km2, "percent": percent, "number": number, "duration": duration}
+    environment.filters |= {
+        "km": km, "km2": km2, "percent": percent, "number": number, "duration": duration, "span": span, "figure": figure
+    }  # fmt: skip
     return environment
 
 
@@ -44,6 +46,23 @@ def number(value: float | int | None) -> str:
     if value is None:
         return "–"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def figure(value: float | None, name: str) -> str:
+    """A figure as its name wants it: shares in percent, distances in km."""
+    if name.startswith("within_") or name.endswith("_accuracy"):
+        return percent(value)
+    return km(value) if name.endswith("_km") else number(value)
+
+
+def span(bounds: tuple[float, float] | None, name: str) -> str:
+    """The two ends of a figure's interval; nothing where there is none."""
+    if bounds is None:
+        return ""
+    if name.startswith("within_") or name.endswith("_accuracy"):
+        return f"{100 * bounds[0]:.1f} – {100 * bounds[1]:.1f}"
+    low, high = (f"{value:,.0f}" if abs(value) >= 10 else f"{value:.1f}" for value in bounds)
+    return f"{low} – {high}"
 
 
 def duration(seconds: float) -> str:

@@ -1,0 +1,92 @@
+"""Section: for some photos, where the classifier thought they may be: cells of its 50 % and 90 % regions on a map."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+
+from homing.evaluate.confidence import LEVELS
+from homing.evaluate.regions import region
+from homing.report.geocells import drawn
+from homing.report.inputs import ANSWER, Inputs
+from homing.report.maps import NORTH, SOUTH, Map, Outline, Window
+from homing.report.photos import card, evenly
+
+SHOWN = 6
+POSTERIOR = "geocell"  # whose probabilities are drawn
+MARGIN, LEAST_DEGREES = 0.12, 24.0  # around what is drawn, and the height of the narrowest map
+SHAPE, PIXELS = 1.6, 640.0  # width by height; width
+FURTHER = "posterior-more"
+KINDS = {0.5: "posterior-50", 0.9: "posterior-90"}
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """The kept cells of a photo, rows of the table of cells, with probabilities and the smallest regions (masks)."""
+
+    rows: np.ndarray
+    probability: np.ndarray
+    regions: dict[float, np.ndarray]
+
+
+def section(inputs: Inputs) -> dict[str, Any]:
+    """A card for each chosen photo, from the best answer to the worst."""
+    table = inputs.predictions[POSTERIOR].sort_values("rank", kind="stable")
+    groups = table.groupby("photo_id").indices
+    chosen = evenly(inputs, np.argsort(inputs.away_km[ANSWER], kind="stable"), SHOWN)
+    cards = []
+    for row in chosen:
+        found = posterior(table.iloc[groups[inputs.truth["photo_id"].iloc[row]]], inputs.cells.table)
+        cards.append(card(inputs, row) | {"map": posterior_map(inputs, row, found)} | told(found))
+    return {"cards": cards, "levels": LEVELS}
+
+
+def posterior(table: pd.DataFrame, cells: gpd.GeoDataFrame) -> Posterior:
+    """table: the ranked cells of one photo."""
+    probability = table["probability"].to_numpy(dtype=np.float64)
+    rows = pd.Index(cells["cell_id"]).get_indexer(table["cell_id"])
+    return Posterior(rows, probability, {level: region(probability[None], level)[0] for level in LEVELS})
+
+
+def told(found: Posterior) -> dict[str, Any]:
+    """How many cells each region has, and whether the kept cells reach its level."""
+    kept = float(found.probability.sum())
+    sizes = {level: (int(mask.sum()), kept >= level) for level, mask in found.regions.items()}
+    return {"kept": kept, "regions": sizes}
+
+
+def posterior_map(inputs: Inputs, row: int, found: Posterior) -> str:
+    """The cells of the regions in their shapes, the true place and the answer."""
+    cells = inputs.cells.table.iloc[found.rows]
+    true, answer = inputs.truth.iloc[row], inputs.answers.iloc[row]
+    within = found.regions[max(LEVELS)]
+    window = window_of(cells[within], [(place["latitude"], place["longitude"]) for place in (true, answer)])
+    drawing = Map(window)
+    drawing.shared_land()
+    for shape, cell, number in zip(drawn(cells, window), cells.itertuples(), range(len(cells)), strict=True):
+        kind = next((KINDS[level] for level in LEVELS if found.regions[level][number]), FURTHER)
+        title = f"{cell.name}, {cell.country_name}: {found.probability[number]:.1%}"
+        drawing.land([Outline(shape.rings, title, kind)])
+    drawing.mark(answer["latitude"], answer["longitude"], 8, "diamond", "answer", "the answer")
+    drawing.mark(true["latitude"], true["longitude"], 9, "cross", "truth", "the true place")
+    return drawing.svg("Map of the classifier’s 50 % and 90 % regions, the answer and the true place")
+
+
+def window_of(cells: gpd.GeoDataFrame, places: list[tuple[float, float]]) -> Window:
+    """A window that shows cells and places (latitude, longitude) with a margin, within the world map."""
+    west, south, east, north = cells.total_bounds
+    latitudes, longitudes = zip(*places, strict=True)
+    west, east = min(west, *longitudes), max(east, *longitudes)
+    south, north = max(min(south, *latitudes), SOUTH), min(max(north, *latitudes), NORTH)
+    height = max((1 + 2 * MARGIN) * (north - south), LEAST_DEGREES)
+    middle = (south + north) / 2
+    shrink = np.cos(np.radians(np.clip(middle, -70, 70)))
+    width = max((1 + 2 * MARGIN) * (east - west), SHAPE * height / shrink)
+    height = max(height, width * shrink / SHAPE)
+    if width >= 360 or height >= NORTH - SOUTH:
+        return Window(width=PIXELS)
+    south = float(np.clip(middle - height / 2, SOUTH, NORTH - height))
+    west = float(np.clip((west + east) / 2 - width / 2, -180, 180 - width))
+    return Window(west, south, west + width, south + height, true_latitude=float(south + height / 2), width=PIXELS)
