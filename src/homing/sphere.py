@@ -36,7 +36,9 @@ def destination(
     latitude: ArrayLike, longitude: ArrayLike, bearing_deg: ArrayLike, distance_km: ArrayLike
 ) -> tuple[Floats, Floats]:
     """The place (degrees) that lies `distance_km` from another along the great circle that leaves it at a bearing."""
-    lat, lon, bearing = (np.radians(np.asarray(value, dtype=np.float64)) for value in (latitude, longitude, bearing_deg))
+    lat, lon, bearing = (
+        np.radians(np.asarray(value, dtype=np.float64)) for value in (latitude, longitude, bearing_deg)
+    )
     angle = np.asarray(distance_km, dtype=np.float64) / EARTH_RADIUS_KM
     there = np.arcsin(np.clip(np.sin(lat) * np.cos(angle) + np.cos(lat) * np.sin(angle) * np.cos(bearing), -1, 1))
     turn = np.arctan2(np.sin(bearing) * np.sin(angle) * np.cos(lat), np.cos(angle) - np.sin(lat) * np.sin(there))

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from homing.cli.compare import add_arguments as add_compare_arguments
 from homing.cli.evaluate import add_arguments as add_evaluate_arguments
 from homing.errors import HomingError
 
@@ -26,6 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     evaluate = commands.add_parser("evaluate", help="score a file of predictions against the truth")
     add_evaluate_arguments(evaluate)
     evaluate.set_defaults(run=_evaluate)
+    compare = commands.add_parser("compare", help="finished runs side by side")
+    add_compare_arguments(compare)
+    compare.set_defaults(run=_compare)
     options = parser.parse_args(arguments)
     try:
         return options.run(options)
@@ -44,3 +48,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     from homing.cli.evaluate import evaluate
 
     return evaluate(options)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from homing.cli.compare import compare
+
+    return compare(options)

@@ -30,7 +30,10 @@ def beside(dataset: str, photos: int) -> tuple[list[dict[str, Any]], str]:
     if benchmark is None:
         return [], f"{dataset} is no public benchmark: nobody has published figures of these photos"
     if photos != benchmark.photos:
-        return [], f"these are {photos:,} photos, {benchmark.title} is {benchmark.photos:,}: published figures are of all"
+        return (
+            [],
+            f"these are {photos:,} photos, {benchmark.title} is {benchmark.photos:,}: published figures are of all",
+        )
     rows = published(dataset)
     return rows, "" if rows else f"no published result on {benchmark.title} has been checked against its paper"
 

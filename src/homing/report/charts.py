@@ -117,7 +117,7 @@ def reliability(stated: Sequence[float], true: Sequence[float], photos: Sequence
         axes.set_xticks([0, 50, 100])
         axes.set_yticks([0, 50, 100])
 
-    return _svg(draw, label, (3.3, 3.1))
+    return _svg(draw, label, (2.7, 2.6))
 
 
 def risk_curve(share: Sequence[float], risk_km: Sequence[float]) -> str:

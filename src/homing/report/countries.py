@@ -14,6 +14,7 @@ from homing.report.package import outlines
 from homing.report.page import km
 
 LEVELS_KM = {25: "≤ 25 km", 200: "≤ 200", 750: "≤ 750", 2500: "≤ 2,500", np.inf: "farther"}
+SEAM_DEGREES = 0.02  # narrower slits between the simplified cells of a country are closed
 POINTS = 2_000  # photos drawn, at most
 KINDS = (("near", "circle"), ("fair", "square"), ("far", "triangle"), ("lost", "cross"))
 POINT_KM = (200, 750, 2500)
@@ -39,7 +40,7 @@ def outlines_by_country(cells: gpd.GeoDataFrame) -> dict[str, Outline]:
     """The cells of each country as one outline, as fine as a world map shows it."""
     simple = outlines(cells, 1 / WORLD.pixels_per_degree).geometry.to_numpy()
     rows = cells.groupby("country").indices
-    whole = [surface(shapely.union_all(simple[at])) for at in rows.values()]
+    whole = [surface(shapely.union_all(simple[at], grid_size=SEAM_DEGREES)) for at in rows.values()]
     names = cells[["cell_id", "name", "country_name", "photos"]].iloc[[at[0] for at in rows.values()]]
     return dict(zip(rows, drawn(gpd.GeoDataFrame(names, geometry=whole, crs=cells.crs), WORLD), strict=True))
 
@@ -82,5 +83,3 @@ def points_map(inputs: Inputs) -> str:
         kind, shape = KINDS[level[row]]
         world.mark(*places[row], 3, shape, kind, km(away[row]))
     return world.svg(f"World map of {len(rows):,} test photos at their true places, by the error of their answers")
-
-

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from homing.report.headline import figures_of
 from homing.report.inputs import ANSWER, Inputs
 
 POINTS = {"photo": "training photo", "prototype": "prototype"}
@@ -27,7 +28,7 @@ def section(inputs: Inputs) -> dict[str, Any] | None:
     answer = inputs.test["readouts"][ANSWER]
     rungs = [rung("The answer that was given", answer, answer) | {"own": True}]
     rungs += [rung(title_of(name), figures, answer) | {"own": False} for name, figures in ceilings.items()]
-    return {"rungs": rungs, "radii": [name for name in answer if name.startswith("within_")]}
+    return {"rungs": rungs, "radii": {name: title for name, title in figures_of(answer).items() if "within_" in name}}
 
 
 def title_of(name: str) -> str:
@@ -41,7 +42,7 @@ def title_of(name: str) -> str:
 
 
 def rung(title: str, figures: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
-    """A row: its figures, where its quartiles are drawn, how many times nearer than the answer its median is."""
+    """A row: its figures, where its quartiles are drawn, its median as a share of the answer's."""
     low, middle, high = (position(figures[name]) for name in ("p25_km", "median_km", "p75_km"))
     return {
         "title": title,
@@ -49,7 +50,7 @@ def rung(title: str, figures: Mapping[str, Any], answer: Mapping[str, Any]) -> d
         "left": low,
         "width": high - low,
         "middle": middle,
-        "times": answer["median_km"] / max(figures["median_km"], 0.1),
+        "share": figures["median_km"] / max(answer["median_km"], 0.1),
     }
 
 

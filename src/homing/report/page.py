@@ -33,7 +33,9 @@ def km(value: float | None) -> str:
 
 def km2(value: float | None) -> str:
     """An area."""
-    return "–" if value is None else f"{number(value)} km²"
+    if value is None:
+        return "–"
+    return f"{value / 1e6:,.1f} million km²" if value >= 1e6 else f"{number(value)} km²"
 
 
 def percent(value: float | None) -> str:

@@ -54,9 +54,9 @@ def coordinates(place: pd.Series) -> str:
 
 
 def credit(row: pd.Series) -> str:
-    """Photographer, licence and address, as far as the collection tells them."""
-    parts = [text for text in (row["author"], row["licence"], row["source_url"]) if isinstance(text, str) and text]
-    return " · ".join(parts) if isinstance(row["licence"], str) else " · ".join([*parts, "licence: as its collection’s"])
+    """Photographer, licence and address, as far as the collection tells them of each photo."""
+    licence = row["licence"] if isinstance(row["licence"], str) else "licence: see data and licences"
+    return " · ".join(text for text in (row["author"], licence, row["source_url"]) if isinstance(text, str))
 
 
 def likenesses(inputs: Inputs, row: int) -> list[dict[str, Any]]:

@@ -39,8 +39,8 @@ def section(inputs: Inputs) -> dict[str, Any]:
     cards = []
     for row in chosen:
         found = posterior(table.iloc[groups[inputs.truth["photo_id"].iloc[row]]], inputs.cells.table)
-        cards.append(card(inputs, row) | {"map": posterior_map(inputs, row, found)} | told(found))
-    return {"cards": cards, "levels": LEVELS}
+        cards.append(card(inputs, row) | {"map": posterior_map(inputs, row, found), "regions": told(found)})
+    return {"cards": cards}
 
 
 def posterior(table: pd.DataFrame, cells: gpd.GeoDataFrame) -> Posterior:
@@ -50,11 +50,19 @@ def posterior(table: pd.DataFrame, cells: gpd.GeoDataFrame) -> Posterior:
     return Posterior(rows, probability, {level: region(probability[None], level)[0] for level in LEVELS})
 
 
-def told(found: Posterior) -> dict[str, Any]:
-    """How many cells each region has, and whether the kept cells reach its level."""
+def told(found: Posterior) -> str:
+    """How many cells each region has; the kept cells may hold too little of the probability for it."""
     kept = float(found.probability.sum())
-    sizes = {level: (int(mask.sum()), kept >= level) for level, mask in found.regions.items()}
-    return {"kept": kept, "regions": sizes}
+    reached = [
+        f"{level:.0%}: {mask.sum()} cell{'s' if mask.sum() > 1 else ''}"
+        for level, mask in found.regions.items()
+        if kept >= level
+    ]
+    beyond = [f"{level:.0%}" for level in found.regions if kept < level]
+    if beyond:
+        few = f"more than the {len(found.rows)} kept cells, which hold {kept:.1%}"
+        reached.append(f"{' and '.join(beyond)}: {few}")
+    return "; ".join(reached)
 
 
 def posterior_map(inputs: Inputs, row: int, found: Posterior) -> str:
