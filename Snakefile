@@ -14,6 +14,9 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE / "src"), os.environ.get("P
 configfile: HERE / "config/config.yaml"
 
 
+report: HERE / "workflow/report/workflow.rst"
+
+
 include: "rules/common.smk"
 
 

@@ -39,7 +39,12 @@ rule report_labels:
         grid=f"{BOUNDARIES}/grid",
         driving_side=ancient(raw_files(DRIVING_SIDE)),
     output:
-        report="results/labels/{dataset}/report.html",
+        report=report(
+            "results/labels/{dataset}/report.html",
+            caption="../workflow/report/labels.rst",
+            category="Data",
+            labels={"data set": "{dataset}", "page": "labels"},
+        ),
     log:
         "results/logs/report_labels/{dataset}.log",
     benchmark:
@@ -66,7 +71,12 @@ rule report_geocells:
         quality="results/runs/{run}/geocells/quality.json",
         comparison="results/runs/{run}/geocells/comparison.json",
     output:
-        report="results/runs/{run}/geocells/report.html",
+        report=report(
+            "results/runs/{run}/geocells/report.html",
+            caption="../workflow/report/geocells.rst",
+            category="Runs",
+            labels={"run": "{run}", "page": "geocells"},
+        ),
         geopackage="results/runs/{run}/geocells/geocells.gpkg",
     log:
         "results/logs/{run}/report_geocells.log",
@@ -108,7 +118,12 @@ rule make_report:
         manifests=raw_manifests(*configuration.used_sources(CONFIG)),
         variants=variant_summaries,
     output:
-        report="results/runs/{run}/report.html",
+        report=report(
+            "results/runs/{run}/report.html",
+            caption="../workflow/report/run.rst",
+            category="Runs",
+            labels={"run": "{run}", "page": "report"},
+        ),
     log:
         "results/logs/{run}/make_report.log",
     benchmark:

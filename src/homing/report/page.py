@@ -61,10 +61,11 @@ def span(bounds: tuple[float, float] | None, name: str) -> str:
     """The two ends of a figure's interval; nothing where there is none."""
     if bounds is None:
         return ""
-    if name.startswith("within_") or name.endswith("_accuracy"):
-        return f"{100 * bounds[0]:.1f} – {100 * bounds[1]:.1f}"
-    low, high = (f"{value:,.0f}" if abs(value) >= 10 else f"{value:.1f}" for value in bounds)
-    return f"{low} – {high}"
+    share = name.startswith("within_") or name.endswith("_accuracy")
+    low, high = (
+        f"{100 * value:.1f}" if share else f"{value:,.0f}" if abs(value) >= 10 else f"{value:.1f}" for value in bounds
+    )
+    return f"{low} to {high}" if bounds[0] < 0 else f"{low} – {high}"
 
 
 def duration(seconds: float) -> str:
