@@ -32,7 +32,7 @@ def beside(dataset: str, photos: int) -> tuple[list[dict[str, Any]], str]:
     if photos != benchmark.photos:
         return (
             [],
-            f"these are {photos:,} photos, {benchmark.title} is {benchmark.photos:,}: published figures are of all",
+            f"these are {photos:,} photos, and published figures are of all {benchmark.photos:,} of {benchmark.title}",
         )
     rows = published(dataset)
     return rows, "" if rows else f"no published result on {benchmark.title} has been checked against its paper"

@@ -1,5 +1,6 @@
 """Charts as SVG text, readable on light and dark pages, for wide screens and for phones."""
 
+import hashlib
 import io
 import re
 from collections.abc import Mapping, Sequence
@@ -195,6 +196,16 @@ def _svg(draw, label: str, inches: tuple[float, float] = (5.0, 3.2)) -> str:
     text = output.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = text.replace(INK, "currentColor")  # of the page, light or dark
+    text = _own_names(text)
     # Sizes in points would not shrink on a phone; the viewBox does.
     start = re.match(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', text)
     return f'<svg class="chart" viewBox="{start[1]}" role="img" aria-label="{escape(label)}">{text[start.end() :]}'
+
+
+def _own_names(svg: str) -> str:
+    """The drawing with ids that no other drawing of a page has, and only those that it refers to."""
+    referred = re.compile(r'(url\(#|href="#)([^)"]+)')
+    used = {name for _, name in referred.findall(svg)}
+    own = f"c{hashlib.sha256(svg.encode()).hexdigest()[:8]}-"
+    svg = re.sub(r' id="([^"]*)"', lambda found: f' id="{own}{found[1]}"' if found[1] in used else "", svg)
+    return referred.sub(rf"\g<1>{own}\g<2>", svg)
