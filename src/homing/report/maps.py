@@ -31,7 +31,10 @@ HEAD = 7.0  # pixels of an arrow's head
 
 @dataclass(frozen=True)
 class Window:
-    """What a map shows, in degrees: meridians and parallels are straight, and distances right along `true_latitude`."""
+    """What a map shows, in degrees: meridians and parallels are straight, and distances right along `true_latitude`.
+
+    A window over 180 degrees has an east beyond it, and shows what lies there.
+    """
 
     west: float = -180.0
     south: float = SOUTH
@@ -39,6 +42,11 @@ class Window:
     north: float = NORTH
     true_latitude: float = 0.0
     width: float = WIDTH  # pixels
+
+    @property
+    def turns(self) -> tuple[float, ...]:
+        """By how many degrees of longitude what is drawn is moved: twice where the window lies over 180 degrees."""
+        return (0.0, 360.0) if self.east > 180 else (0.0,)
 
     @property
     def pixels_per_degree(self) -> float:
@@ -93,7 +101,7 @@ class Map:
     def land(self, outlines: Iterable[Outline]) -> None:
         """Filled outlines; what is too small to be seen is left out."""
         for outline in outlines:
-            path = "".join(self._ring(ring) for ring in outline.rings)
+            path = "".join(self._ring(ring, turn) for turn in self.window.turns for ring in outline.rings)
             if path:
                 self._add(f'<path class="cell {outline.kind}" d="{path}"', outline.title, "path")
 
@@ -101,9 +109,10 @@ class Map:
         """The outlines that `definitions` put into the page, where this map shows them."""
         across = self.window.pixels_per_degree / WORLD.pixels_per_degree
         down = self.window.height / (self.window.north - self.window.south) / WORLD.pixels_per_degree
-        x, y = self.window.x(WORLD.west), self.window.y(WORLD.north)
-        moved = f"matrix({across:.5g} 0 0 {down:.5g} {x:.2f} {y:.2f})"
-        self.layers.append(f'<use href="#{LAND}" class="land" transform="{moved}"/>')
+        for turn in self.window.turns:
+            x, y = self.window.x(WORLD.west + turn), self.window.y(WORLD.north)
+            moved = f"matrix({across:.5g} 0 0 {down:.5g} {x:.2f} {y:.2f})"
+            self.layers.append(f'<use href="#{LAND}" class="land" transform="{moved}"/>')
 
     def mark(self, latitude: float, longitude: float, radius: float, shape: str, kind: str, title: str = "") -> None:
         """A mark of one of the `SHAPES`, or a circle."""
@@ -144,12 +153,14 @@ class Map:
 
     def _place(self, latitude: float, longitude: float) -> tuple[float, float]:
         """Pixels; what lies north or south of the map stands at its edge."""
-        return self.window.x(longitude), min(max(self.window.y(latitude), 0), self.window.height)
+        turn = 360 if longitude < self.window.west and self.window.east > 180 else 0
+        return self.window.x(longitude + turn), min(max(self.window.y(latitude), 0), self.window.height)
 
-    def _ring(self, ring: Sequence[tuple[float, float]]) -> str:
+    def _ring(self, ring: Sequence[tuple[float, float]], turn: float = 0.0) -> str:
         """A path of steps in tenths of a pixel, which are shorter to write than places."""
         places = [
-            (round(10 * self.window.x(longitude)), round(10 * self.window.y(latitude))) for longitude, latitude in ring
+            (round(10 * self.window.x(longitude + turn)), round(10 * self.window.y(latitude)))
+            for longitude, latitude in ring
         ]
         kept = [place for number, place in enumerate(places) if number == 0 or place != places[number - 1]]
         if len(set(kept)) < 3:

@@ -6,6 +6,7 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import shapely
 
 from homing.evaluate.confidence import LEVELS
 from homing.evaluate.regions import region
@@ -83,11 +84,11 @@ def posterior_map(inputs: Inputs, row: int, found: Posterior) -> str:
 
 
 def window_of(cells: gpd.GeoDataFrame, places: list[tuple[float, float]]) -> Window:
-    """A window that shows cells and places (latitude, longitude) with a margin, within the world map."""
-    west, south, east, north = cells.total_bounds
-    latitudes, longitudes = zip(*places, strict=True)
-    west, east = min(west, *longitudes), max(east, *longitudes)
-    south, north = max(min(south, *latitudes), SOUTH), min(max(north, *latitudes), NORTH)
+    """A window that shows cells and places (latitude, longitude) with a margin; the world where that is not less."""
+    boxes = shapely.bounds(shapely.get_parts(cells.geometry.to_numpy()))
+    boxes = np.vstack([boxes, [(longitude, latitude, longitude, latitude) for latitude, longitude in places]])
+    west, east = narrowest(boxes[:, 0], boxes[:, 2])
+    south, north = max(boxes[:, 1].min(), SOUTH), min(boxes[:, 3].max(), NORTH)
     height = max((1 + 2 * MARGIN) * (north - south), LEAST_DEGREES)
     middle = (south + north) / 2
     shrink = np.cos(np.radians(np.clip(middle, -70, 70)))
@@ -96,5 +97,13 @@ def window_of(cells: gpd.GeoDataFrame, places: list[tuple[float, float]]) -> Win
     if width >= 360 or height >= NORTH - SOUTH:
         return Window(width=PIXELS)
     south = float(np.clip(middle - height / 2, SOUTH, NORTH - height))
-    west = float(np.clip((west + east) / 2 - width / 2, -180, 180 - width))
-    return Window(west, south, west + width, south + height, true_latitude=float(south + height / 2), width=PIXELS)
+    left = float((west + east - width) / 2)
+    left = left + 360 if left < -180 else left
+    return Window(left, south, left + width, south + height, true_latitude=float(south + height / 2), width=PIXELS)
+
+
+def narrowest(west: np.ndarray, east: np.ndarray) -> tuple[float, float]:
+    """The narrower of two stretches of longitude that hold all: as they are, and over 180 degrees (east beyond it)."""
+    turned = np.where(east <= 0, 360, 0)
+    plain, over = (west.min(), east.max()), ((west + turned).min(), (east + turned).max())
+    return over if over[1] - over[0] < plain[1] - plain[0] else plain
