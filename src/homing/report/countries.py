@@ -14,7 +14,7 @@ from homing.report.package import outlines
 from homing.report.page import km
 
 LEVELS_KM = {25: "≤ 25 km", 200: "≤ 200", 750: "≤ 750", 2500: "≤ 2,500", np.inf: "farther"}
-SEAM_DEGREES = 0.02  # narrower slits between the simplified cells of a country are closed
+SEAM_DEGREES = 0.1  # narrower slits between the simplified cells of a country are closed
 POINTS = 2_000  # photos drawn, at most
 KINDS = (("near", "circle"), ("fair", "square"), ("far", "triangle"), ("lost", "cross"))
 POINT_KM = (200, 750, 2500)
