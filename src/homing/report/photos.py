@@ -1,6 +1,5 @@
 """What the page shows of a photo: the picture, where it was taken, what was answered, and to whom it is owed."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,17 +13,20 @@ SIDE, SMALL_SIDE = 300, 120  # pixels
 LIKENESSES = 3  # training photos beside an answer
 
 
-def evenly(inputs: Inputs, rows: Sequence[int], count: int) -> list[int]:
+def evenly(inputs: Inputs, rows: np.ndarray, count: int) -> list[int]:
     """At most `count` of the rows, evenly spread, ends included, of those whose picture is stored."""
-    shown = [int(row) for row in rows if inputs.truth["photo_id"].iloc[row] in inputs.reader]
-    at = np.unique(np.linspace(0, len(shown) - 1, min(count, len(shown))).astype(int)) if shown else []
-    return [shown[place] for place in at]
+    shown = stored(inputs, rows)
+    return shown[np.unique(np.linspace(0, len(shown) - 1, min(count, len(shown))).astype(int))].tolist()
 
 
-def first(inputs: Inputs, rows: Sequence[int], count: int) -> list[int]:
+def first(inputs: Inputs, rows: np.ndarray, count: int) -> list[int]:
     """The first `count` of the rows, of those whose picture is stored."""
-    found = (int(row) for row in rows if inputs.truth["photo_id"].iloc[row] in inputs.reader)
-    return [row for row, _ in zip(found, range(count), strict=False)]
+    return stored(inputs, rows)[:count].tolist()
+
+
+def stored(inputs: Inputs, rows: np.ndarray) -> np.ndarray:
+    """The rows of `truth` whose picture is stored."""
+    return rows[inputs.reader.rows(inputs.truth["photo_id"].iloc[rows].tolist()) >= 0]
 
 
 def card(inputs: Inputs, row: int) -> dict[str, Any]:

@@ -34,12 +34,13 @@ class Posterior:
 
 def section(inputs: Inputs) -> dict[str, Any]:
     """A card for each chosen photo, from the best answer to the worst."""
-    table = inputs.predictions[POSTERIOR].sort_values("rank", kind="stable")
-    groups = table.groupby("photo_id").indices
     chosen = evenly(inputs, np.argsort(inputs.away_km[ANSWER], kind="stable"), SHOWN)
+    photo_ids = inputs.truth["photo_id"].iloc[chosen].tolist()
+    table = inputs.predictions[POSTERIOR]
+    ranked = dict(list(table[table["photo_id"].isin(photo_ids)].sort_values("rank").groupby("photo_id")))
     cards = []
-    for row in chosen:
-        found = posterior(table.iloc[groups[inputs.truth["photo_id"].iloc[row]]], inputs.cells.table)
+    for row, photo_id in zip(chosen, photo_ids, strict=True):
+        found = posterior(ranked[photo_id], inputs.cells.table)
         cards.append(card(inputs, row) | {"map": posterior_map(inputs, row, found), "regions": told(found)})
     return {"cards": cards}
 
