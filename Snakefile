@@ -16,6 +16,9 @@ share_library()
 configfile: HERE / "config/config.yaml"
 
 
+report: HERE / "workflow/report/workflow.rst"
+
+
 include: "rules/common.smk"
 
 

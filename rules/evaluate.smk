@@ -14,7 +14,12 @@ rule evaluate_predictions:
         areas=f"{BOUNDARIES}/areas.parquet",
         grid=f"{BOUNDARIES}/grid",
     output:
-        metrics="results/runs/{run}/metrics/{photo_set}.json",
+        metrics=report(
+            "results/runs/{run}/metrics/{photo_set}.json",
+            caption="../workflow/report/metrics.rst",
+            category="Figures",
+            labels={"run": "{run}", "file": "metrics of {photo_set}"},
+        ),
     log:
         "results/logs/{run}/evaluate_predictions/{photo_set}.log",
     benchmark:
@@ -39,7 +44,12 @@ rule summarise_run:
             "results/runs/{{run}}/metrics/{photo_set}.json", photo_set=photo_sets(wildcards.run)
         ),
     output:
-        summary="results/runs/{run}/summary.json",
+        summary=report(
+            "results/runs/{run}/summary.json",
+            caption="../workflow/report/summary.rst",
+            category="Figures",
+            labels={"run": "{run}", "file": "summary"},
+        ),
         provenance="results/runs/{run}/provenance.json",
     log:
         "results/logs/{run}/summarise_run.log",

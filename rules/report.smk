@@ -46,7 +46,12 @@ rule report_labels:
         grid=f"{BOUNDARIES}/grid",
         driving_side=ancient(raw_files(DRIVING_SIDE)),
     output:
-        report="results/labels/{dataset}/report.html",
+        report=report(
+            "results/labels/{dataset}/report.html",
+            caption="../workflow/report/labels.rst",
+            category="Data",
+            labels={"data set": "{dataset}", "page": "labels"},
+        ),
     log:
         "results/logs/report_labels/{dataset}.log",
     benchmark:
@@ -73,7 +78,12 @@ rule report_geocells:
         quality="results/runs/{run}/geocells/quality.json",
         comparison="results/runs/{run}/geocells/comparison.json",
     output:
-        report="results/runs/{run}/geocells/report.html",
+        report=report(
+            "results/runs/{run}/geocells/report.html",
+            caption="../workflow/report/geocells.rst",
+            category="Runs",
+            labels={"run": "{run}", "page": "geocells"},
+        ),
         geopackage="results/runs/{run}/geocells/geocells.gpkg",
     log:
         "results/logs/{run}/report_geocells.log",
@@ -108,13 +118,19 @@ rule make_report:
         assignments="results/runs/{run}/geocells/assignments.parquet",
         quality="results/runs/{run}/geocells/quality.json",
         comparison="results/runs/{run}/geocells/comparison.json",
+        refine_index="results/runs/{run}/refine_index",
         captions="results/runs/{run}/captions_preview.txt",
         pretrain_history="results/runs/{run}/pretrain_history.jsonl",
         finetune_history="results/runs/{run}/finetune_history.jsonl",
         manifests=raw_manifests(*configuration.used_sources(CONFIG)),
         variants=variant_summaries,
     output:
-        report="results/runs/{run}/report.html",
+        report=report(
+            "results/runs/{run}/report.html",
+            caption="../workflow/report/run.rst",
+            category="Runs",
+            labels={"run": "{run}", "page": "report"},
+        ),
     log:
         "results/logs/{run}/make_report.log",
     benchmark:

@@ -20,6 +20,31 @@ def haversine_km(
     return 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(chord, 0, 1)))
 
 
+def initial_bearing(
+    latitude_a: ArrayLike, longitude_a: ArrayLike, latitude_b: ArrayLike, longitude_b: ArrayLike
+) -> Floats:
+    """Direction in which the great circle from a to b leaves a, degrees clockwise from north, in [0, 360)."""
+    lat_a, lon_a, lat_b, lon_b = (
+        np.radians(np.asarray(value, dtype=np.float64)) for value in (latitude_a, longitude_a, latitude_b, longitude_b)
+    )
+    east = np.sin(lon_b - lon_a) * np.cos(lat_b)
+    north = np.cos(lat_a) * np.sin(lat_b) - np.sin(lat_a) * np.cos(lat_b) * np.cos(lon_b - lon_a)
+    return np.degrees(np.arctan2(east, north)) % 360
+
+
+def destination(
+    latitude: ArrayLike, longitude: ArrayLike, bearing_deg: ArrayLike, distance_km: ArrayLike
+) -> tuple[Floats, Floats]:
+    """The place (degrees) that lies `distance_km` from another along the great circle that leaves it at a bearing."""
+    lat, lon, bearing = (
+        np.radians(np.asarray(value, dtype=np.float64)) for value in (latitude, longitude, bearing_deg)
+    )
+    angle = np.asarray(distance_km, dtype=np.float64) / EARTH_RADIUS_KM
+    there = np.arcsin(np.clip(np.sin(lat) * np.cos(angle) + np.cos(lat) * np.sin(angle) * np.cos(bearing), -1, 1))
+    turn = np.arctan2(np.sin(bearing) * np.sin(angle) * np.cos(lat), np.cos(angle) - np.sin(lat) * np.sin(there))
+    return np.degrees(there), wrap_longitude(np.degrees(lon + turn))
+
+
 def unit_vectors(latitude: ArrayLike, longitude: ArrayLike) -> Floats:
     """Points on the unit sphere, shape (..., 3)."""
     lat, lon = np.radians(np.asarray(latitude, dtype=np.float64)), np.radians(np.asarray(longitude, dtype=np.float64))

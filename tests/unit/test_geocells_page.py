@@ -123,14 +123,16 @@ def test_the_page_is_whole_escaped_and_loads_nothing(found):
     assert len(reader.pictures) == 2 + 3 + 1 and all(reader.pictures)
     assert "<Delta>" not in page and "&lt;Delta&gt;" in page and "no photo of the run" in page
     assert "min 20" in page and "max 60" in page
-    assert "outside the limits: 45" in page and "23 because reason 0" in page and page.count("<td>cell ") == 20
+    assert (
+        "outside the limits: 45" in page and "23 because reason 0" in page and page.count('<th scope="row">cell ') == 20
+    )
     assert "side by side" not in page and 'href="geocells.gpkg"' in page
 
 
 def test_other_partitions_stand_beside_it(found):
     rows = compare({"semantic": found.quality, "squares": found.quality | {"cells": 77}})
     page = render_geocells("demo", "toy", Cells(found.table, found.oracle_km, found.quality, rows))
-    assert page.count("<td>squares</td>") == 4 and "<td>squares</td><td>77</td>" in page
+    assert page.count('<th scope="row">squares</th>') == 4 and "squares</th><td>77</td>" in page
     assert not Reader(page).open
 
 

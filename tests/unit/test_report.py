@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import shapely
 
-from homing.report.charts import error_curves, loss_curves, speed_curves, validation_curve
-from homing.report.maps import WORLD, Map, Outline, Window, outlines_of
+from homing.report.charts import error_curves, loss_curves, reliability, risk_curve, speed_curves, validation_curve
+from homing.report.maps import SHAPES, WORLD, Map, Outline, Window, definitions, outlines_of
 from homing.report.package import outlines
 from homing.report.page import duration, environment, km
 
@@ -50,6 +50,51 @@ def test_a_line_takes_the_short_way_over_the_antimeridian():
     lines = parsed(world.svg()).findall("line")
     lengths = [abs(float(line.get("x2")) - float(line.get("x1"))) for line in lines]
     assert len(lines) == 2 and max(lengths) == pytest.approx(20 * 1000 / 360, abs=0.2)
+
+
+def test_a_window_over_the_antimeridian_shows_both_sides_once():
+    window = Window(170, -30, 200, -10, true_latitude=-20, width=300)
+    drawing = Map(window)
+    drawing.shared_land()
+    drawing.land([Outline((((-180.0, -20.0), (-170.0, -20.0), (-170.0, -15.0)),))])
+    for longitude in (175.0, -175.0):
+        drawing.point(-20.0, longitude, 3, "near")
+    picture = parsed(drawing.svg())
+    assert [float(circle.get("cx")) for circle in picture.findall("circle")] == [50, 150]
+    assert [use.get("transform").split()[-2] for use in picture.findall("use")] == ["-3500.00", "100.00"]
+    starts = [float(start) for start in re.findall(r"M(-?[0-9.]+)", picture.find("path").get("d"))]
+    assert starts == [-3500, 100]  # the second is seen
+
+
+def test_an_arrow_goes_the_short_way_and_has_a_head():
+    world = Map()
+    world.arrow((10.0, 170.0), (20.0, -170.0), 2.0, "arrow", "<east>")
+    group = parsed(world.svg()).find("g")
+    shafts = [[float(text) for text in re.findall(r"-?[0-9.]+", path.get("d"))] for path in group.findall("path")]
+    assert len(shafts) == 2 and all(0 < shaft[2] - shaft[0] < 20 * 1000 / 360 for shaft in shafts)
+    assert len(group.findall("polygon")) == 2 and group.find("title").text == "<east>"
+    short = Map()
+    short.arrow((0.0, 0.0), (0.5, 0.0), 1.0, "arrow", "north")
+    assert parsed(short.svg()).find("g").find("path") is None  # all head
+
+
+def test_marks_differ_in_shape_and_hatches_in_pattern():
+    world = Map()
+    for shape in ("circle", *SHAPES):
+        world.mark(0.0, 0.0, 5, shape, "near")
+    drawn = parsed(world.svg())
+    assert len({polygon.get("points") for polygon in drawn.findall("polygon")}) == len(SHAPES)
+    shared = parsed(definitions([Outline((((0.0, 0.0), (9.0, 0.0), (9.0, 9.0)),))]))
+    patterns = [ElementTree.tostring(pattern.find("g")) for pattern in shared.iter("pattern")]
+    assert len(patterns) == len(set(patterns)) == 5 and shared.get("aria-hidden") == "true"
+
+
+def test_charts_of_one_page_share_no_ids():
+    charts = [reliability([0.1, 0.5], [0.2, 0.6], [3, 4], label) for label in ("one", "two")]
+    charts += [error_curves({"refined": np.array([1.0, 50])}), risk_curve([0.5, 1.0], [10.0, 20.0])]
+    ids = [name for chart in charts for name in set(re.findall(r' id="([^"]+)"', chart))]
+    used = {name for chart in charts for name in re.findall(r'(?:url\(#|href="#)([^)"]+)', chart)}
+    assert used == set(ids)
 
 
 def test_outlines_keep_holes_and_names():

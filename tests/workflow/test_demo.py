@@ -53,6 +53,24 @@ def test_the_report_needs_no_network(demo):
         assert opener not in page
 
 
+def test_snakemakes_own_report_holds_the_pages_and_figures(demo, tmp_path, monkeypatch):
+    """Built with the way to the network closed."""
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    snakemake(demo, "--report", tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    run = "results/runs/demo"
+    for name in (
+        f"{run}/report.html",
+        f"{run}/geocells/report.html",
+        f"{run}/summary.json",
+        f"{run}/metrics/test.json",
+    ):
+        assert f'"{name}": ' in page, name
+    assert '"results/labels/toy/report.html": ' in page
+    assert "How far off run <em>demo</em> is" in page and 'src="http' not in page
+
+
 @pytest.mark.parametrize(("width", "height"), [(1280, 4000), (500, 6000)])
 def test_the_report_opens_in_a_browser(demo, tmp_path, width, height):
     """A picture of the page, also as wide as a phone: sections, maps and photos all the way down."""

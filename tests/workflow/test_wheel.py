@@ -4,6 +4,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from pathlib import Path
 
 import pytest
 from checkout import copy_repository
@@ -33,8 +34,7 @@ def installed(tmp_path_factory):
     run(sys.executable, "-m", "pip", "--python", python, "install", *quiet, wheel, cwd=folder)
     packages = sysconfig.get_path("purelib", vars={"base": str(folder / "clean"), "platbase": str(folder / "clean")})
     # As a path and no site folder, so that the editable install in there stays unseen.
-    with open(f"{packages}/borrowed.pth", "w") as file:
-        file.write(sysconfig.get_path("purelib") + "\n")
+    Path(packages, "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return folder / "clean/bin"
 
 

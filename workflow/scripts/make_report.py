@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import geopandas as gpd
+import pandas as pd
 
 from homing import tables
 from homing.files import atomic_path, read_json
@@ -12,30 +13,34 @@ from homing.jobs import job
 from homing.photos.shards import ShardReader
 from homing.photos.splits import in_set
 from homing.report.geocells import Cells
-from homing.report.report import Inputs, render_report
+from homing.report.inputs import Inputs
+from homing.report.report import render_report
+
+PHOTO = ["photo_id", "latitude", "longitude", "author", "licence", "source_url"]
+LABELS = ["photo_id", "country", "country_name", "region"]
 
 with job(snakemake):
     files = snakemake.input
     tested = in_set(tables.read(files.splits, "splits"), "test")
-    photos = tables.read(files.photos, "photos", columns=["photo_id", "latitude", "longitude"])
-    assigned = photos.merge(tables.read(files.assignments, "assignments"), on="photo_id", validate="1:1")
-    photos = photos[photos["photo_id"].isin(tested)].reset_index(drop=True)
+    photos = tables.read(files.photos, "photos", columns=PHOTO)
+    assigned = photos[PHOTO[:3]].merge(tables.read(files.assignments, "assignments"), on="photo_id", validate="1:1")
+    truth = photos.loc[photos["photo_id"].isin(tested), PHOTO[:3]]
     cells = gpd.read_parquet(files.geocells)
-    labels = tables.read(files.labels, "labels", columns=["photo_id", "region", "country_name"])
+    quality, comparison = read_json(files.quality), read_json(files.comparison)
 
     def history(path: str) -> list[dict]:
         return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
 
     page = render_report(
         Inputs(
-            truth=photos.merge(labels, on="photo_id", how="left", validate="1:1"),
+            truth=truth.merge(tables.read(files.labels, "labels", LABELS), on="photo_id", how="left", validate="1:1"),
             predictions={
                 name: tables.read(files[name], "predictions")
                 for name in ("refined", "geocell", "thumbnail", "constant")
             },
-            cells=Cells(
-                cells, per_cell(cells, assigned), read_json(files.quality), read_json(files.comparison)["partitions"]
-            ),
+            cells=Cells(cells, per_cell(cells, assigned), quality, comparison["partitions"]),
+            members=pd.read_parquet(Path(files.refine_index) / "members.parquet", columns=PHOTO[:3]),
+            credits=photos.set_index("photo_id")[PHOTO[3:]],
             reader=ShardReader(files.shards, files.index),
             summary=read_json(files.summary),
             variants=[read_json(path) for path in files.variants],

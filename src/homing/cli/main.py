@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from homing.cli.compare import add_arguments as add_compare_arguments
 from homing.cli.evaluate import add_arguments as add_evaluate_arguments
 from homing.cli.export import add_arguments as add_export_arguments
 from homing.cli.predict import add_arguments as add_predict_arguments
@@ -26,6 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     export = commands.add_parser("export", help="hand a model on: Hugging Face layout, ONNX, without photos")
     add_export_arguments(export)
     export.set_defaults(run=_export)
+    compare = commands.add_parser("compare", help="finished runs side by side")
+    add_compare_arguments(compare)
+    compare.set_defaults(run=_compare)
     options = parser.parse_args(arguments)
     try:
         status = options.run(options)
@@ -55,3 +59,9 @@ def _export(options: argparse.Namespace) -> int:
     from homing.cli.export import export
 
     return export(options)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from homing.cli.compare import compare
+
+    return compare(options)

@@ -58,7 +58,7 @@ def _headline(found: Mapping[str, Any]) -> str:
             row += [value_of(name, against["figures"].get(name)), value_of(name, difference.get("difference"), "+")]
             row.append(_range(name, difference.get("interval_95"), "+"))
         rows.append(row + [value_of(name, system.get(name)) for system in systems])
-    lines = [_aligned(rows)]
+    lines = [aligned(rows)]
     if against:
         shares = f"nearer in {against['nearer_share']:.1%} of the photos, farther in {against['farther_share']:.1%}"
         lines.append(f"other: {against['predictions']}; {shares}; the intervals are of paired differences")
@@ -74,7 +74,7 @@ def _row_table(title: str, groups: Mapping[str, Mapping[str, Any]]) -> str:
     for group, figures in groups.items():
         cells = [value_of(name, figures[name]) + _half_width(name, figures) for name in names]
         rows.append([group, f"{figures['n']:,}", *cells])
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def _leaks(leaks: Mapping[str, Any]) -> str:
@@ -119,7 +119,8 @@ def _half_width(name: str, figures: Mapping[str, Any]) -> str:
     return "" if bounds is None else f" ±{value_of(name, (bounds[1] - bounds[0]) / 2)}"
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as columns: the first to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:

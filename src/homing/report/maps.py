@@ -9,11 +9,32 @@ from typing import Any
 
 NORTH, SOUTH = 84.0, -60.0
 WIDTH = 1000.0
+LAND = "land"  # id of the outlines that the maps of a page share
+HATCHES = 5
+# What makes an ordered class told without its colour: lines and dots in its square of eight pixels.
+HATCHED = (
+    "",
+    '<circle cx="4" cy="4" r="1.1"/>',
+    '<path d="M-2 6L6 -2M2 10L10 2"/>',
+    '<path d="M0 2H8M0 6H8"/>',
+    '<path d="M0 0L8 8M8 0L0 8"/>',
+)
+SHAPES = {  # points of a polygon around the place, in radii
+    "square": ((-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)),
+    "triangle": ((0, -1.2), (1.1, 0.8), (-1.1, 0.8)),
+    "diamond": ((0, -1.3), (1.3, 0), (0, 1.3), (-1.3, 0)),
+    "cross": ((-1.2, -0.4), (-0.4, -0.4), (-0.4, -1.2), (0.4, -1.2), (0.4, -0.4), (1.2, -0.4),
+              (1.2, 0.4), (0.4, 0.4), (0.4, 1.2), (-0.4, 1.2), (-0.4, 0.4), (-1.2, 0.4)),
+}  # fmt: skip
+HEAD = 7.0  # pixels of an arrow's head
 
 
 @dataclass(frozen=True)
 class Window:
-    """What a map shows, in degrees: meridians and parallels are straight, and distances right along `true_latitude`."""
+    """What a map shows, in degrees: meridians and parallels are straight, and distances right along `true_latitude`.
+
+    A window over 180 degrees has an east beyond it, and shows what lies there.
+    """
 
     west: float = -180.0
     south: float = SOUTH
@@ -21,6 +42,11 @@ class Window:
     north: float = NORTH
     true_latitude: float = 0.0
     width: float = WIDTH  # pixels
+
+    @property
+    def turns(self) -> tuple[float, ...]:
+        """By how many degrees of longitude what is drawn is moved: twice where the window lies over 180 degrees."""
+        return (0.0, 360.0) if self.east > 180 else (0.0,)
 
     @property
     def pixels_per_degree(self) -> float:
@@ -75,9 +101,42 @@ class Map:
     def land(self, outlines: Iterable[Outline]) -> None:
         """Filled outlines; what is too small to be seen is left out."""
         for outline in outlines:
-            path = "".join(self._ring(ring) for ring in outline.rings)
+            path = "".join(self._ring(ring, turn) for turn in self.window.turns for ring in outline.rings)
             if path:
                 self._add(f'<path class="cell {outline.kind}" d="{path}"', outline.title, "path")
+
+    def shared_land(self) -> None:
+        """The outlines that `definitions` put into the page, where this map shows them."""
+        across = self.window.pixels_per_degree / WORLD.pixels_per_degree
+        down = self.window.height / (self.window.north - self.window.south) / WORLD.pixels_per_degree
+        for turn in self.window.turns:
+            x, y = self.window.x(WORLD.west + turn), self.window.y(WORLD.north)
+            moved = f"matrix({across:.5g} 0 0 {down:.5g} {x:.2f} {y:.2f})"
+            self.layers.append(f'<use href="#{LAND}" class="land" transform="{moved}"/>')
+
+    def mark(self, latitude: float, longitude: float, radius: float, shape: str, kind: str, title: str = "") -> None:
+        """A mark of one of the `SHAPES`, or a circle."""
+        if shape == "circle":
+            self.point(latitude, longitude, radius, kind, title)
+            return
+        x, y = self._place(latitude, longitude)
+        corners = " ".join(f"{x + radius * right:.1f},{y + radius * down:.1f}" for right, down in SHAPES[shape])
+        self._add(f'<polygon class="{kind}" points="{corners}"', title, "polygon")
+
+    def words(self, latitude: float, longitude: float, text: str, kind: str) -> None:
+        """A few words with their middle at a place."""
+        x, y = self._place(latitude, longitude)
+        self.layers.append(f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}">{escape(text)}</text>')
+
+    def arrow(self, start: tuple[float, float], end: tuple[float, float], width: float, kind: str, title: str) -> None:
+        """An arrow between two (latitude, longitude), the short way round the globe; drawn twice over the edge."""
+        turn = 360 * round((start[1] - end[1]) / 360)
+        self.layers.append(f'<g class="{kind}"><title>{escape(title)}</title>')
+        for shift in dict.fromkeys((0, -turn)):
+            x1, y1 = self._place(start[0], start[1] + shift)
+            x2, y2 = self._place(end[0], end[1] + turn + shift)
+            self.layers.append(_arrow_path(x1, y1, x2, y2, width))
+        self.layers.append("</g>")
 
     def point(self, latitude: float, longitude: float, radius: float, kind: str, title: str = "") -> None:
         """A dot; `kind` is a class of the style sheet."""
@@ -94,12 +153,14 @@ class Map:
 
     def _place(self, latitude: float, longitude: float) -> tuple[float, float]:
         """Pixels; what lies north or south of the map stands at its edge."""
-        return self.window.x(longitude), min(max(self.window.y(latitude), 0), self.window.height)
+        turn = 360 if longitude < self.window.west and self.window.east > 180 else 0
+        return self.window.x(longitude + turn), min(max(self.window.y(latitude), 0), self.window.height)
 
-    def _ring(self, ring: Sequence[tuple[float, float]]) -> str:
+    def _ring(self, ring: Sequence[tuple[float, float]], turn: float = 0.0) -> str:
         """A path of steps in tenths of a pixel, which are shorter to write than places."""
         places = [
-            (round(10 * self.window.x(longitude)), round(10 * self.window.y(latitude))) for longitude, latitude in ring
+            (round(10 * self.window.x(longitude + turn)), round(10 * self.window.y(latitude)))
+            for longitude, latitude in ring
         ]
         kept = [place for number, place in enumerate(places) if number == 0 or place != places[number - 1]]
         if len(set(kept)) < 3:
@@ -117,6 +178,31 @@ class Map:
         box = f"0 0 {self.window.width:.0f} {self.window.height:.0f}"
         told = f' aria-label="{escape(label)}"' if label else ""
         return f'<svg class="map" viewBox="{box}" role="img"{told}>{"".join(self.layers)}</svg>'
+
+
+def _arrow_path(x1: float, y1: float, x2: float, y2: float, width: float) -> str:
+    """A shaft and a head; an arrow shorter than its head is all head."""
+    length = math.hypot(x2 - x1, y2 - y1)
+    right, down = ((x2 - x1) / length, (y2 - y1) / length) if length else (0.0, -1.0)
+    head = HEAD + width
+    neck_x, neck_y = x2 - head * right, y2 - head * down
+    sides = [(neck_x + side * head / 2 * down, neck_y - side * head / 2 * right) for side in (1, -1)]
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in ((x2, y2), *sides))
+    shaft = f'<path d="M{x1:.1f} {y1:.1f}L{neck_x:.1f} {neck_y:.1f}" stroke-width="{width:.1f}"/>'
+    return (shaft if length > head else "") + f'<polygon points="{points}"/>'
+
+
+def definitions(land: Iterable[Outline]) -> str:
+    """What the maps of a page share, to stand once at its beginning: the land's outlines, and hatches by class."""
+    drawing = Map()
+    path = "".join(drawing._ring(ring) for outline in land for ring in outline.rings)
+    hatches = "".join(
+        f'<pattern id="hatch-{number}" width="8" height="8" patternUnits="userSpaceOnUse">'
+        f'<rect class="level-{number}" width="8" height="8"/><g class="hatch">{HATCHED[number]}</g></pattern>'
+        for number in range(HATCHES)
+    )
+    shared = f'<path id="{LAND}" d="{path}"/>{hatches}'
+    return f'<svg class="shared" width="0" height="0" aria-hidden="true"><defs>{shared}</defs></svg>'
 
 
 def _tenths(x: int, y: int) -> str:

@@ -20,8 +20,8 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"km": km, "km2": km2, "percent": percent, "number": number, "duration": duration}
-    environment.filters |= {"figure": figure}
+    filters = (km, km2, percent, number, duration, span, figure, with_interval)
+    environment.filters |= {function.__name__: function for function in filters}
     return environment
 
 
@@ -34,7 +34,9 @@ def km(value: float | None) -> str:
 
 def km2(value: float | None) -> str:
     """An area."""
-    return "–" if value is None else f"{number(value)} km²"
+    if value is None:
+        return "–"
+    return f"{value / 1e6:,.1f} million km²" if value >= 1e6 else f"{number(value)} km²"
 
 
 def percent(value: float | None) -> str:
@@ -49,13 +51,31 @@ def number(value: float | int | None) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def figure(found: Mapping[str, Any], name: str) -> str:
+def with_interval(found: Mapping[str, Any], name: str) -> str:
     """A figure of a readout with its 95 % interval."""
     if name not in found:
         return "–"
     shown = percent if name.startswith("within") or name.endswith("accuracy") else number
     low, high = found.get("interval_95", {}).get(name, (None, None))
     return shown(found[name]) + (f" ({shown(low)} to {shown(high)})" if low is not None else "")
+
+
+def figure(value: float | None, name: str) -> str:
+    """A figure as its name wants it: shares in percent, distances in km."""
+    if name.startswith("within_") or name.endswith("_accuracy"):
+        return percent(value)
+    return km(value) if name.endswith("_km") else number(value)
+
+
+def span(bounds: tuple[float, float] | None, name: str) -> str:
+    """The two ends of a figure's interval; nothing where there is none."""
+    if bounds is None:
+        return ""
+    share = name.startswith("within_") or name.endswith("_accuracy")
+    low, high = (
+        f"{100 * value:.1f}" if share else f"{value:,.0f}" if abs(value) >= 10 else f"{value:.1f}" for value in bounds
+    )
+    return f"{low} to {high}" if bounds[0] < 0 else f"{low} – {high}"
 
 
 def duration(seconds: float) -> str:

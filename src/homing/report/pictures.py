@@ -13,7 +13,7 @@ from homing.report.maps import NORTH, SOUTH
 PIXELS_PER_DEGREE = 4  # of a picture
 DOT = 2  # pixels: half a degree
 LAND, BORDER = (125, 140, 135, 70), (125, 140, 135, 130)  # as good on a light page as on a dark one
-COLOURS = ("#4c8fd6", "#2fa58a", "#d8b21f", "#d9702b", "#b4352c")
+COLOURS = ("#d99a00", "#d9702b", "#c2403a", "#98265c", "#6c1f78")  # darker, not only of another hue, from step to step
 
 
 def shaded_map(
