@@ -1,0 +1,100 @@
+"""The jobs that Snakemake would run: its own dry run, told job by job by `workflow/plugins/snakemake_logger_plugin_homing`."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+from homing.code import SOURCE
+from homing.errors import HomingError
+
+ROOT = SOURCE.parent
+PLUGINS = ROOT / "workflow/plugins"
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One job: its rule and wildcards, its files, what it asks for."""
+
+    rule: str
+    wildcards: Mapping[str, str] = field(default_factory=dict)
+    inputs: Sequence[str] = ()
+    outputs: Sequence[str] = ()
+    benchmark: str | None = None
+    threads: int = 1
+    resources: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def gpus(self) -> int:
+        """GPUs on all its nodes: `gpu` counts those of a job, `gres: gpu:N` those of each node."""
+        if "gres" in self.resources:
+            return int(str(self.resources["gres"]).rsplit(":", 1)[-1]) * int(self.resources.get("nodes", 1))
+        return int(self.resources.get("gpu", 0))
+
+
+def planned_jobs(
+    folder: Path, configfiles: Sequence[str] = (), profile: str | None = None, arguments: Sequence[str] = ()
+) -> list[Job]:
+    """The jobs of a dry run in `folder`, each after those it needs. Raises HomingError with what Snakemake says.
+
+    `arguments` are further ones of Snakemake, targets among them. `results/` is that of `folder`; nothing is locked.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "jobs.jsonl"
+        command = [sys.executable, "-m", "snakemake", "--dry-run", "--nolock"]
+        command += ["--snakefile", str(snakefile(folder)), "--profile", str(profile_of(folder, profile))]
+        command += ["--configfile", *configfiles] if configfiles else []
+        command += ["--logger", "homing", "--logger-homing-path", str(path)]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(SOURCE), str(PLUGINS)])}
+        done = subprocess.run([*command, "--", *arguments] if _targets(arguments) else [*command, *arguments],
+                              cwd=folder, env=environment, capture_output=True, text=True)  # fmt: skip
+        if done.returncode:
+            raise HomingError(f"the dry run failed: {_complaint(done.stdout + done.stderr)}")
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return in_order(Job(**json.loads(line)) for line in lines)
+
+
+def _targets(arguments: Sequence[str]) -> bool:
+    return bool(arguments) and not arguments[0].startswith("-")
+
+
+def snakefile(folder: Path) -> Path:
+    """The Snakefile of `folder`, or that of this library's own checkout."""
+    return folder / "Snakefile" if (folder / "Snakefile").is_file() else ROOT / "Snakefile"
+
+
+def profile_of(folder: Path, profile: str | None) -> Path:
+    """The folder or file of a profile, given by path or by name. Raises HomingError naming those there are."""
+    name = profile or "local"
+    for path in (Path(name), folder / name, folder / "profiles" / name, ROOT / name, ROOT / "profiles" / name):
+        if (path / "profile.yaml").is_file() or path.is_file():
+            return path.resolve()
+    known = sorted(path.parent.name for path in (ROOT / "profiles").glob("*/profile.yaml"))
+    raise HomingError(f"--profile {name}: no profile.yaml there; those that come along: {', '.join(known)}")
+
+
+def _complaint(output: str) -> str:
+    """The line that says what is wrong: ours where there is one, else the last of Snakemake's."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    own = [line for line in lines if "HomingError" in line or line.startswith("config: ")]
+    return (own or lines or ["it says nothing"])[-1].removeprefix("homing.errors.").removeprefix("HomingError: ")
+
+
+def producers(jobs: Iterable[Job]) -> dict[str, Job]:
+    """By each file the job that makes it."""
+    return {file: job for job in jobs for file in job.outputs}
+
+
+def in_order(jobs: Iterable[Job]) -> list[Job]:
+    """The jobs, each after those whose files it reads."""
+    jobs = list(jobs)
+    maker = producers(jobs)
+    return list(
+        TopologicalSorter({job: [maker[file] for file in job.inputs if file in maker] for job in jobs}).static_order()
+    )
