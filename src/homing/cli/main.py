@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from homing.cli.evaluate import add_arguments as add_evaluate_arguments
+from homing.cli.plan import add_arguments as add_plan_arguments
 from homing.errors import HomingError
 
 
@@ -26,6 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     evaluate = commands.add_parser("evaluate", help="score a file of predictions against the truth")
     add_evaluate_arguments(evaluate)
     evaluate.set_defaults(run=_evaluate)
+    plan = commands.add_parser("plan", help="what a run will take: jobs, disk, hours")
+    add_plan_arguments(plan)
+    plan.set_defaults(run=_plan)
     options = parser.parse_args(arguments)
     try:
         return options.run(options)
@@ -44,3 +48,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     from homing.cli.evaluate import evaluate
 
     return evaluate(options)
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from homing.cli.plan import plan
+
+    return plan(options)

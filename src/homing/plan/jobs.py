@@ -11,6 +11,8 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from homing.code import SOURCE
 from homing.errors import HomingError
 
@@ -39,29 +41,43 @@ class Job:
 
 
 def planned_jobs(
-    folder: Path, configfiles: Sequence[str] = (), profile: str | None = None, arguments: Sequence[str] = ()
+    folder: Path, configfiles: Sequence[str] = (), profiles: Sequence[str] = (), targets: Sequence[str] = (), every=False
 ) -> list[Job]:
-    """The jobs of a dry run in `folder`, each after those it needs. Raises HomingError with what Snakemake says.
+    """The jobs of a dry run in `folder`, each after those it needs; `every`: those too whose results are there.
 
-    `arguments` are further ones of Snakemake, targets among them. `results/` is that of `folder`; nothing is locked.
+    `results/` is that of `folder`; nothing is locked. Raises HomingError with what Snakemake says.
     """
+    found = [profile_of(folder, profile) for profile in profiles or ["local"]]
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "jobs.jsonl"
-        command = [sys.executable, "-m", "snakemake", "--dry-run", "--nolock"]
-        command += ["--snakefile", str(snakefile(folder)), "--profile", str(profile_of(folder, profile))]
+        command = [sys.executable, "-m", "snakemake", "--dry-run", "--nolock", "--snakefile", str(snakefile(folder))]
+        command += [word for profile in found for word in ("--profile", str(profile))]
         command += ["--configfile", *configfiles] if configfiles else []
         command += ["--logger", "homing", "--logger-homing-path", str(path)]
+        command += ["--forceall"] if every else []
+        command += [] if is_local(found) else ["--cores", "100000"]  # else a dry run caps the threads to one
         environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(SOURCE), str(PLUGINS)])}
-        done = subprocess.run([*command, "--", *arguments] if _targets(arguments) else [*command, *arguments],
-                              cwd=folder, env=environment, capture_output=True, text=True)  # fmt: skip
+        done = subprocess.run(
+            [*command, "--", *targets], cwd=folder, env=environment, capture_output=True, text=True
+        )
         if done.returncode:
             raise HomingError(f"the dry run failed: {_complaint(done.stdout + done.stderr)}")
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     return in_order(Job(**json.loads(line)) for line in lines)
 
 
-def _targets(arguments: Sequence[str]) -> bool:
-    return bool(arguments) and not arguments[0].startswith("-")
+def read_profile(path: Path) -> dict[str, Any]:
+    """The keys of a profile. Raises HomingError when it is no YAML."""
+    file = path / "profile.yaml" if path.is_dir() else path
+    try:
+        return yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise HomingError(f"{file}: no YAML ({str(error).splitlines()[0]})") from None
+
+
+def is_local(profiles: Iterable[Path]) -> bool:
+    """Whether jobs run on this machine."""
+    return all(read_profile(path).get("executor", "local") == "local" for path in profiles)
 
 
 def snakefile(folder: Path) -> Path:
@@ -69,9 +85,8 @@ def snakefile(folder: Path) -> Path:
     return folder / "Snakefile" if (folder / "Snakefile").is_file() else ROOT / "Snakefile"
 
 
-def profile_of(folder: Path, profile: str | None) -> Path:
+def profile_of(folder: Path, name: str) -> Path:
     """The folder or file of a profile, given by path or by name. Raises HomingError naming those there are."""
-    name = profile or "local"
     for path in (Path(name), folder / name, folder / "profiles" / name, ROOT / name, ROOT / "profiles" / name):
         if (path / "profile.yaml").is_file() or path.is_file():
             return path.resolve()
