@@ -61,11 +61,7 @@ def complete(options: argparse.Namespace, ask: Callable[[str], str] | None) -> "
     given = vars(options) | {"missing": []}
     _fill(given, "dataset", ask, f"data set ({', '.join(DATASETS)})", str)
     if given["dataset"] == "mine":
-        if given["photos"] is None and given["table"] is None:
-            _fill(given, "table", ask, "CSV with latitude, longitude, file (empty: read the photos' EXIF)", Path, empty=None)
-        if given["photos"] is None and (ask or given["table"] is None):
-            optional = {"empty": None} if given["table"] else {}
-            _fill(given, "photos", ask, "folder, tar or zip of the photos", Path, **optional)
+        _fill_own(given, ask)
     _fill(given, "gpus", ask, "GPUs of a training (0: CPU)", int, default=0 if options.yes else None)
     _fill(given, "slurm", ask, "SLURM (yes, no)", _is_yes, default=False if options.yes else None)
     if given["slurm"]:
@@ -76,7 +72,22 @@ def complete(options: argparse.Namespace, ask: Callable[[str], str] | None) -> "
     if given["missing"]:
         raise HomingError(f"missing: {', '.join(given['missing'])}")
     name = given["name"] or f"my_{given['dataset']}"
-    return Answers(**{key: given[key] for key in CHOSEN}, name=_checked(given, name, DATASETS), columns=_columns(options))
+    return Answers(
+        **{key: given[key] for key in CHOSEN}, name=_checked(given, name, DATASETS), columns=_columns(options)
+    )
+
+
+def _fill_own(given: dict[str, Any], ask: Callable[[str], str] | None) -> None:
+    """Where one's own photos are: a table with photos, a table of coordinates alone, photos that know their place."""
+    if ask and given["table"] is None and given["photos"] is None:
+        _fill(
+            given, "table", ask, "CSV with latitude, longitude, file (empty: read the photos' EXIF)", Path, empty=None
+        )
+    if ask and given["photos"] is None:
+        needed = {} if given["table"] is None else {"empty": None}
+        _fill(given, "photos", ask, "folder, tar or zip of the photos", Path, **needed)
+    if given["table"] is None and given["photos"] is None:
+        given["missing"].append("--table or --photos")
 
 
 CHOSEN = ("dataset", "gpus", "slurm", "photos", "table", "partition", "gpu_partition", "account")
@@ -111,7 +122,7 @@ def _fill(
 
 
 def _flag(key: str) -> str:
-    return {"slurm": "--slurm or --no-slurm", "table": "--table and --photos"}.get(key, f"--{key.replace('_', '-')}")
+    return {"slurm": "--slurm or --no-slurm"}.get(key, f"--{key.replace('_', '-')}")
 
 
 def _is_yes(text: str) -> bool:

@@ -1,1 +1,1 @@
-"""What is wrong with a machine, a configuration and a profile, found before a run is: each check says how to mend it."""
+"""What is wrong with a machine, a configuration or a profile, found before a run starts, with the cure."""

@@ -104,11 +104,12 @@ def own_files(config: configuration.Config, folder: Path) -> list[Check]:
         except HomingError as error:
             found.append(fail(f"data set {name}", str(error).removeprefix("config: "), "mirror: /path"))
             continue
-        absent = [dataset[key] for key in ("table", "images") if dataset.get(key) and not (folder / dataset[key]).exists()]
+        absent = [
+            dataset[key] for key in ("table", "images") if dataset.get(key) and not (folder / dataset[key]).exists()
+        ]
         if absent:
             cure = f"put it there, or datasets: {name}: table and images; homing init writes them"
             found.append(fail(f"data set {name}", f"{' and '.join(absent)}: no such file or folder", cure))
         elif "source" not in dataset:
             found.append(ok(f"data set {name}", dataset.get("table") or dataset["images"]))
     return found
-

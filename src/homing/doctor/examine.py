@@ -45,4 +45,3 @@ def _planned(
     except HomingError as error:
         return None, config, [fail("plan", str(error), "correct what is named")]
     return plan, config, []
-

@@ -92,7 +92,9 @@ def gpu(wanted_here: int, bf16: bool) -> Check:
     if gpus:
         found = f"{len(gpus)} x {gpus[0]['name']}, {gpus[0]['gb']:.0f} GB, driver {told}, torch {seen['torch']}"
         if len(gpus) < wanted_here:
-            return fail("GPU", f"{found}; {wanted_here} are asked for", "set gpus_per_node and processes_per_node lower")
+            return fail(
+                "GPU", f"{found}; {wanted_here} are asked for", "set gpus_per_node and processes_per_node lower"
+            )
         if bf16 and gpus[0]["capability"] < BF16_CAPABILITY:
             return warn("GPU", f"{found}; it has no bf16", 'mixed_precision: "no" of pretrain, embed and finetune')
         return ok("GPU", found)

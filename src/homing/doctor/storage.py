@@ -49,7 +49,7 @@ def room(folder: Path, need_gb: float | None) -> Check:
     found = f"{free_gb:,.1f} GB free" + ("" if need_gb is None else f", {need_gb:,.1f} GB needed")
     if need_gb is not None and need_gb * SPARE > free_gb:
         return fail("disk", found, "make room, or: mv results /scratch/$USER/ && ln -s /scratch/$USER/results results")
-    if 0 < status.f_files and status.f_favail < FREE_FILES:
+    if status.f_files > 0 and status.f_favail < FREE_FILES:
         return fail("disk", f"{found}, but only {status.f_favail} more files", "remove files, or move results")
     return ok("disk", found)
 
@@ -135,7 +135,9 @@ def links(folder: Path) -> Check:
 def locks(folder: Path) -> Check:
     """A lock that one process holds is refused to another."""
     path = folder / "lock"
-    cure = "mount it with locks (Lustre: -o flock; NFS: local_lock=none), or keep HF_HOME and .snakemake on another disk"
+    cure = (
+        "mount it with locks (Lustre: -o flock; NFS: local_lock=none), or keep HF_HOME and .snakemake on another disk"
+    )
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

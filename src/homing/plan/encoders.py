@@ -14,7 +14,7 @@ from typing import Any
 from homing.files import read_json
 from homing.plan.jobs import ROOT
 
-FALLBACK = "clip_l14_336"  # the largest that has a row: an encoder that nothing is known of is rather over- than underestimated
+FALLBACK = "clip_l14_336"  # the largest that has a row: what nothing is known of is rather over- than underestimated
 TEXT_TOKENS = 77
 LOCAL = (".", "/", "results/")
 

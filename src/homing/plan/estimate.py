@@ -174,7 +174,9 @@ def _seconds(job: Job, amounts: Amounts, model: Model, measured: Measured) -> fl
     return expected * measured.factors.get(model.work(job, amounts), 1.0)
 
 
-def _chain(jobs: Sequence[Job], seconds: Mapping[Job, float], amounts: Mapping[Job, Amounts]) -> tuple[list[str], float]:
+def _chain(
+    jobs: Sequence[Job], seconds: Mapping[Job, float], amounts: Mapping[Job, Amounts]
+) -> tuple[list[str], float]:
     """Rules of the longest path and its seconds. All downloads share one line: each is there when the last one is."""
     maker, best, before = producers(jobs), {}, {}
     line = sum(seconds[job] for job in jobs if "line_gb" in amounts[job])
@@ -231,7 +233,9 @@ def _waiting(job: Job, parts: Mapping[str, float]) -> list[str]:
     if not job.gpus or parts.get("decoded_gb", 0) < 1.2 * parts.get("gflop", 0):
         return []
     cores = math.ceil(job.threads * parts["decoded_gb"] / parts["gflop"])
-    return [f"{job.rule}: {job.threads} threads decode too slowly for its GPUs; profile: set-threads: {job.rule}={cores}"]
+    return [
+        f"{job.rule}: {job.threads} threads decode too slowly for its GPUs; profile: set-threads: {job.rule}={cores}"
+    ]
 
 
 def _unknown_sizes(facts: Facts) -> dict[str, str]:
@@ -252,4 +256,3 @@ def _unknown_rates(jobs: Sequence[Job], amounts: Mapping[Job, Amounts], model: M
         if rate and part > sum(spent.values()) / 20 and not rate.source.startswith(("demo", "sample", "benchmarks/")):
             found[f"rate of {rule} per {unit} ({rate.device})"] = rate.source
     return found
-

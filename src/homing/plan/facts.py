@@ -75,7 +75,7 @@ class Facts:
         paths = configuration.with_paths(self.config, dataset)
         table, images = (self.folder / paths[key] if paths.get(key) else None for key in ("table", "images"))
         if table and table.is_file():
-            return _rows(table)
+            return table_rows(table)
         if not table and images and images.is_dir():
             return sum(path.suffix.lower() in PICTURES for path in images.rglob("*"))
         return None
@@ -230,7 +230,7 @@ class Facts:
         return {}
 
 
-def _rows(table: Path) -> int:
+def table_rows(table: Path) -> int:
     """Rows of a CSV or Parquet file; a line break inside quotes counts as one more, which a plan bears."""
     if table.suffix == ".parquet":
         return pq.read_metadata(table).num_rows

@@ -41,7 +41,11 @@ class Job:
 
 
 def planned_jobs(
-    folder: Path, configfiles: Sequence[str] = (), profiles: Sequence[str] = (), targets: Sequence[str] = (), every=False
+    folder: Path,
+    configfiles: Sequence[str] = (),
+    profiles: Sequence[str] = (),
+    targets: Sequence[str] = (),
+    every=False,
 ) -> list[Job]:
     """The jobs of a dry run in `folder`, each after those it needs; `every`: those too whose results are there.
 
@@ -57,9 +61,7 @@ def planned_jobs(
         command += ["--forceall"] if every else []
         command += [] if is_local(found) else ["--cores", "100000"]  # else a dry run caps the threads to one
         environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(SOURCE), str(PLUGINS)])}
-        done = subprocess.run(
-            [*command, "--", *targets], cwd=folder, env=environment, capture_output=True, text=True
-        )
+        done = subprocess.run([*command, "--", *targets], cwd=folder, env=environment, capture_output=True, text=True)
         if done.returncode:
             raise HomingError(f"the dry run failed: {_complaint(done.stdout + done.stderr)}")
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []

@@ -11,6 +11,7 @@ from homing.errors import HomingError
 from homing.photos.adapters import COLUMN_NAMES, match_columns, renamed
 from homing.photos.archives import open_container
 from homing.photos.tabular import Table
+from homing.plan.facts import table_rows
 
 LOOKED_AT = 5000  # rows
 SOUGHT = 200  # pictures
@@ -66,7 +67,7 @@ def understand(path: Path, images: Path | None, given: Mapping[str, str]) -> Und
     if images:
         _find_pictures(found, frame, images, path)
     found.shown = frame.head(SHOWN).to_dict("records")
-    found.rows = len(frame)
+    found.rows = table_rows(path)
     return found
 
 
@@ -133,7 +134,9 @@ class _Members:
         if not images.exists():
             raise HomingError(f"--photos {images}: no such folder or archive")
         self.folder = images if images.is_dir() else None
-        self.paths = set() if self.folder else {member.name.removeprefix("./") for member in open_container(images).members()}
+        self.paths = (
+            set() if self.folder else {member.name.removeprefix("./") for member in open_container(images).members()}
+        )
         self.names: set[str] | None = None
 
     def has(self, path: str) -> bool:

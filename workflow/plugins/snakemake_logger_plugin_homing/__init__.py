@@ -34,7 +34,9 @@ class LogHandler(LogHandlerBase):
             "outputs": [str(file) for file in record.output],
             "benchmark": record.benchmark and str(record.benchmark),
             "threads": record.threads,
-            "resources": {name: value if isinstance(value, int | float) else str(value) for name, value in known.items()},
+            "resources": {
+                name: value if isinstance(value, int | float) else str(value) for name, value in known.items()
+            },
         }
         with self.settings.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(job) + "\n")
