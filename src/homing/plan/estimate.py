@@ -233,9 +233,8 @@ def _waiting(job: Job, parts: Mapping[str, float]) -> list[str]:
     if not job.gpus or parts.get("decoded_gb", 0) < 1.2 * parts.get("gflop", 0):
         return []
     cores = math.ceil(job.threads * parts["decoded_gb"] / parts["gflop"])
-    return [
-        f"{job.rule}: {job.threads} threads decode too slowly for its GPUs; profile: set-threads: {job.rule}={cores}"
-    ]
+    cure = f"profile: set-threads: {job.rule}: {cores}"
+    return [f"{job.rule}: {job.threads} threads decode more slowly than its GPUs compute; {cure}"]
 
 
 def _unknown_sizes(facts: Facts) -> dict[str, str]:
