@@ -59,7 +59,7 @@ def ask(*command: str) -> Answer | None:
 
 
 def ask_python(code: str) -> dict[str, Any] | str:
-    """The JSON that a piece of Python prints, or its last line of complaint. A broken library ends that process alone."""
+    """The JSON that a piece of Python prints, or its last line of complaint. A broken one ends that process alone."""
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
     if answer.returncode:
         lines = answer.stderr.strip().splitlines()

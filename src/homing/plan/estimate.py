@@ -167,7 +167,7 @@ def _work_then(jobs: Sequence[Job], facts: Facts) -> dict[Job, Amounts]:
 
 
 def _seconds(job: Job, amounts: Amounts, model: Model, measured: Measured) -> float:
-    """A job's own measured time, as far as it has the same work; else the shipped rates by what was measured of them."""
+    """A job's own measured time, scaled where its work has changed; else the shipped rate or this machine's own."""
     expected = model.seconds(job, amounts)
     if job.benchmark in measured.seconds:
         return measured.seconds[job.benchmark] * expected / measured.expected[job.benchmark]

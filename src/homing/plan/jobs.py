@@ -1,4 +1,4 @@
-"""The jobs that Snakemake would run: its own dry run, told job by job by `workflow/plugins/snakemake_logger_plugin_homing`."""
+"""The jobs that Snakemake would run: its own dry run, told job by job by the logger plugin in `workflow/plugins`."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A table of unknown origin, looked at: which columns are which, whether they are swapped, whether its pictures exist."""
+"""A table of unknown origin, looked at: which columns are which, whether swapped, whether its pictures exist."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -82,7 +82,8 @@ def _unusual(table: Table, given: Mapping[str, str]) -> dict[str, str]:
     found = {}
     for ours, also in ALSO.items():
         if ours not in given and not any(name in lower for name in COLUMN_NAMES[ours]):
-            found |= {ours: lower[name] for name in also[::-1] if name in lower}
+            theirs = next((lower[name] for name in also if name in lower), None)
+            found |= {ours: theirs} if theirs else {}
     return found
 
 

@@ -171,7 +171,7 @@ def _training(answers: Answers) -> str:
         lines.append(f"  {rule}: {{slurm_partition: {partition}, {asked}mem_mb: {memory}, runtime: {minutes}}}\n")
         threads.append(f"  {rule}: {CORES_PER_GPU * max(1, count)}\n")
     return (
-        "# Trainings: minutes above a partition's limit would wait for ever; a job that ends early goes on where it was.\n"
+        "# Trainings. Minutes above the partition's limit would wait for ever; a retry goes on where a job ended.\n"
         f"set-resources:\n{''.join(lines)}"
         f"# Photos are decoded by the CPU.\nset-threads:\n{''.join(threads)}"
     )
