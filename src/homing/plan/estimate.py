@@ -160,7 +160,8 @@ def _work_then(jobs: Sequence[Job], facts: Facts) -> dict[Job, Amounts]:
     for run in {job.wildcards["run"] for job in jobs if "run" in job.wildcards}:
         path = facts.folder / f"results/runs/{run}/provenance.json"
         if path.is_file() and "config" in (provenance := read_json(path)):
-            then = Facts(configuration.resolve(provenance["config"]), facts.folder)
+            config = configuration.resolve(provenance["config"] | {"mirror": facts.config["mirror"]})
+            then = Facts(config, facts.folder, facts.told)
             own = [job for job in jobs if job.wildcards.get("run") == run]
             found |= {job: units for job, units in _work(jobs, then)[2].items() if job in own}
     return found

@@ -21,7 +21,7 @@ Amounts = dict[str, float]
 
 KILOBYTES_AT_512 = 60.0  # of a photo whose longer side is 512 pixels, quality 90 (docs/data.md)
 KILOBYTES_OF_TOY = 4.35  # of a rendered photo of 96 pixels, measured in the demo
-PHOTOS_UNKNOWN = 100_000  # where nothing tells how many there are; named among the unknowns
+PHOTOS_UNKNOWN = 100_000  # where nothing tells; named among the unknowns
 AREAS_UNKNOWN = 50_000
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".tif", ".tiff", ".bmp")
 
@@ -35,7 +35,7 @@ def upstream(source: str) -> dict[str, str]:
 
 @dataclass
 class Facts:
-    """Counts and bytes of one configuration in one folder; `unknowns` says what had to be guessed, `unsized` whose size.
+    """Counts and bytes of one configuration in one folder; `unknowns`: what had to be guessed, `unsized`: files.
 
     `told` are photos per data set that the user states.
     """

@@ -57,7 +57,7 @@ def test_the_plan_of_the_demo_is_printed_and_is_the_same_as_json(checkout):
     assert told.returncode == told_json.returncode == 0, told.stderr
     content = json.loads(told_json.stdout)
     assert re.search(rf"^total +{content['total']['jobs']} ", told.stdout, re.M)
-    assert "longest chain" in told.stdout and content["chain"][-1] == "all"
+    assert "longest chain" in told.stdout and content["chain"][0] == "make_toyplanet"
     wrong = homing(checkout, "plan", "nothing_of_this_name")
     assert wrong.returncode == 2 and "nothing_of_this_name" in wrong.stderr and wrong.stderr.count("\n") == 1
 
