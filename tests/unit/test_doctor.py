@@ -11,7 +11,7 @@ from homing import config as configuration
 from homing.doctor.configured import configured, used_rows
 from homing.doctor.machine import gdal, gpu, packages, python
 from homing.doctor.slurm import minutes, read_partitions, slurm
-from homing.doctor.storage import storage
+from homing.doctor.storage import quota, storage
 from homing.doctor.text import as_text
 from homing.plan.jobs import ROOT, Job
 
@@ -165,6 +165,14 @@ def test_the_file_system_of_the_results_passes_and_nothing_is_left_behind(tmp_pa
     checks = {check.name: check.status for check in storage(tmp_path / "results", 0.001)}
     assert checks == dict.fromkeys(["disk", "quota", "clock", "rename", "links", "locks"], "ok")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_quota_that_is_used_up_is_a_failure(program, tmp_path):
+    program("df", "Filesystem\n/dev/home")
+    header = "Disk quotas for user me (uid 7):\n Filesystem blocks quota limit grace"
+    program("quota", f"{header}\n/dev/home 1000000* 900000 1100000 6days")
+    assert quota(tmp_path, 0.05).found.startswith("0.1 GB left of 1.1 GB on /dev/home")
+    assert (quota(tmp_path, 0.05).status, quota(tmp_path, 1).status) == ("ok", "fail")
 
 
 def test_too_small_a_disk_and_a_folder_that_cannot_be_written_are_failures(tmp_path):

@@ -60,6 +60,8 @@ def test_the_plan_of_the_demo_is_printed_and_is_the_same_as_json(checkout):
     assert "longest chain" in told.stdout and content["chain"][0] == "make_toyplanet"
     wrong = homing(checkout, "plan", "nothing_of_this_name")
     assert wrong.returncode == 2 and "nothing_of_this_name" in wrong.stderr and wrong.stderr.count("\n") == 1
+    absent = homing(checkout, "plan", "--configfile", "config/my_photos.yaml")
+    assert absent.stderr == ("homing: the dry run failed: rule list_photos needs my_photos/photos.csv: no such file\n")
 
 
 def test_init_writes_what_snakemake_takes_and_overwrites_nothing_unasked(checkout, tmp_path):

@@ -42,7 +42,7 @@ def init(options: argparse.Namespace) -> int:
     from homing.setup.look import understand
     from homing.setup.write import write
 
-    answers = complete(options, input if sys.stdin.isatty() and not options.yes else None)
+    answers = complete(options, _asked if sys.stdin.isatty() and not options.yes else None)
     understood = understand(answers.table, answers.photos, answers.columns) if answers.table else None
     if understood:
         print(as_understood(understood))
@@ -52,6 +52,13 @@ def init(options: argparse.Namespace) -> int:
     print(f"wrote {files[0]} and {files[1]}: a dry run plans {jobs} jobs\n\nnext:")
     print("\n".join(f"  {line}" for line in next_commands(answers.name, options.output)))
     return 0
+
+
+def _asked(question: str) -> str:
+    try:
+        return input(question)
+    except EOFError:
+        raise HomingError("no answer; nothing was written") from None
 
 
 def complete(options: argparse.Namespace, ask: Callable[[str], str] | None) -> "Answers":

@@ -37,10 +37,11 @@ def fail(name: str, found: str, fix: str) -> Check:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a program said; `text` is its output, or the first line of its complaint."""
+    """What a program said; `text` is its output, or the first line of its complaint where it was not `good`."""
 
     good: bool
     text: str
+    output: str = ""
 
 
 def ask(*command: str) -> Answer | None:
@@ -54,8 +55,10 @@ def ask(*command: str) -> Answer | None:
     except OSError as error:
         return Answer(False, str(error))
     if done.returncode:
-        return Answer(False, first_line(done.stderr) or first_line(done.stdout) or f"status {done.returncode}")
-    return Answer(True, done.stdout.strip())
+        return Answer(
+            False, first_line(done.stderr) or first_line(done.stdout) or f"status {done.returncode}", done.stdout
+        )
+    return Answer(True, done.stdout.strip(), done.stdout)
 
 
 def ask_python(code: str) -> dict[str, Any] | str:

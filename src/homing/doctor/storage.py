@@ -61,7 +61,7 @@ def quota(folder: Path, need_gb: float | None) -> Check:
     if told is None or device is None or not device.good:
         return ok("quota", "no quota program here; ask your site, or `lfs quota -hu $USER .` on Lustre")
     source = device.text.splitlines()[-1]
-    rows = [line.split() for line in told.text.splitlines()]
+    rows = [line.split() for line in told.output.splitlines()]  # its status tells of a quota that is used up
     own = next((row for row in rows if row and row[0] == source), None)
     if own is None or len(own) < 4:
         return ok("quota", f"none on {source}")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -9,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from pathlib import Path
+from subprocess import PIPE, STDOUT
 from typing import Any
 
 import yaml
@@ -61,9 +63,11 @@ def planned_jobs(
         command += ["--forceall"] if every else []
         command += [] if is_local(found) else ["--cores", "100000"]  # else a dry run caps the threads to one
         environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(SOURCE), str(PLUGINS)])}
-        done = subprocess.run([*command, "--", *targets], cwd=folder, env=environment, capture_output=True, text=True)
+        done = subprocess.run(
+            [*command, "--", *targets], cwd=folder, env=environment, stdout=PIPE, stderr=STDOUT, text=True
+        )
         if done.returncode:
-            raise HomingError(f"the dry run failed: {_complaint(done.stdout + done.stderr)}")
+            raise HomingError(f"the dry run failed: {_complaint(done.stdout)}")
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     return in_order(Job(**json.loads(line)) for line in lines)
 
@@ -97,7 +101,9 @@ def profile_of(folder: Path, name: str) -> Path:
 
 
 def _complaint(output: str) -> str:
-    """The line that says what is wrong: ours where there is one, else the last of Snakemake's."""
+    """The line that says what is wrong: files that are missing, else our own line, else the last of Snakemake's."""
+    if missing := re.search(r"Missing input files for rule (\w+):.*?affected files:\n((?:\s+\S.*\n?)+)", output, re.S):
+        return f"rule {missing[1]} needs {', '.join(missing[2].split())}: no such file"
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     own = [line for line in lines if "HomingError" in line or line.startswith("config: ")]
     return (own or lines or ["it says nothing"])[-1].removeprefix("homing.errors.").removeprefix("HomingError: ")
