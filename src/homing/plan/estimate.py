@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -14,9 +14,10 @@ from homing.errors import HomingError
 from homing.files import read_json
 from homing.plan.facts import Amounts, Facts, disk_gb
 from homing.plan.jobs import Job, planned_jobs, producers
-from homing.plan.rates import Measured, Model, file_gb, is_temporary, shipped
+from homing.plan.rates import DEVICES, Measured, Model, file_gb, is_temporary, shipped
 
 HOUR = 3600
+OWN = ("demo", "sample", "benchmarks/", "docs/")  # how the sources of rates begin that Homing measured itself
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,14 @@ class Plan:
         return Line("total", **sums, longest_job_hours=max((line.longest_job_hours for line in self.rules), default=0))
 
 
+class Work(NamedTuple):
+    """What jobs do: GB each reads, GB of each file that is written, units of each."""
+
+    reads: dict[Job, float]
+    sizes: dict[str, float]
+    amounts: dict[Job, Amounts]
+
+
 SUMMED = ("jobs", "input_gb", "output_gb", "cpu_hours", "gpu_hours", "measured_jobs")
 
 
@@ -98,19 +107,19 @@ def make_plan(request: Request) -> Plan:
     arguments = (folder, request.configfiles, request.profiles, request.targets)
     jobs = planned_jobs(*arguments)
     model = Model(request.gpu or _gpu(jobs), request.line_mbit)
-    reads, sizes, amounts = _work(jobs, facts)
-    measured = Measured()
+    work = _work(jobs, facts)
+    amounts, measured = work.amounts, Measured()
     if (folder / "results/benchmarks").is_dir():
         every = planned_jobs(*arguments, every=True)
         measured = Measured.read(folder, every, model, _work_then(every, facts))
     seconds = {job: _seconds(job, amounts[job], model, measured) for job in jobs}
     chain, chain_seconds = _chain(jobs, seconds, amounts)
     return Plan(
-        rules=_lines(jobs, reads, sizes, seconds, measured),
+        rules=_lines(work, seconds, measured),
         chain=chain,
         chain_hours=chain_seconds / HOUR,
-        peak_disk_gb=_peak_gb(jobs, sizes),
-        kept_gb=sum(size for path, size in sizes.items() if not is_temporary(path)),
+        peak_disk_gb=_peak_gb(jobs, work.sizes),
+        kept_gb=sum(size for path, size in work.sizes.items() if not is_temporary(path)),
         download_gb=sum(amounts[job].get("line_gb", 0) for job in jobs),
         unknowns=facts.unknowns | _unknown_rates(jobs, amounts, model) | _unknown_sizes(facts),
         advice=[line for job in jobs for line in _waiting(job, model.parts(job, amounts[job]))],
@@ -121,14 +130,15 @@ def make_plan(request: Request) -> Plan:
 
 
 def _gpu(jobs: Sequence[Job]) -> str:
-    """The kind of GPU that the profile asks for, else the slowest that rates are known for."""
+    """The kind of GPU that the profile asks for, else the slowest that rates are known for (the first)."""
     named = [str(job.resources["gpu_model"]).lower() for job in jobs if "gpu_model" in job.resources]
-    return next((name for name in named if name in ("a100", "h100", "h200")), "a100")
+    return next((name for name in named if name in DEVICES), DEVICES[0])
 
 
-def _work(jobs: Sequence[Job], facts: Facts) -> tuple[dict[Job, float], dict[str, float], dict[Job, Amounts]]:
-    """GB each job reads, GB of each file that is written, units of each job; `jobs` in order."""
-    reads, sizes, amounts, seen = {}, {}, {}, set()
+def _work(jobs: Sequence[Job], facts: Facts) -> Work:
+    """The work of jobs that are in order."""
+    work, seen = Work({}, {}, {}), set()
+    reads, sizes, amounts = work
     for job in jobs:
         read_gb = {path: sizes[path] if path in sizes else disk_gb(facts.folder / path) for path in job.inputs}
         amounts[job] = facts.amounts(job, _raw_sizes(read_gb, facts))
@@ -136,7 +146,7 @@ def _work(jobs: Sequence[Job], facts: Facts) -> tuple[dict[Job, float], dict[str
         seen.add(job.rule)
         reads[job] = sum(_raw_sizes(read_gb, facts).values()) * amounts[job].get("part", 1)
         sizes |= {path: file_gb(path, amounts[job]) for path in job.outputs}
-    return reads, sizes, amounts
+    return work
 
 
 def _raw_sizes(read_gb: Mapping[str, float], facts: Facts) -> dict[str, float]:
@@ -156,14 +166,14 @@ def _compiled() -> bool:
 
 def _work_then(jobs: Sequence[Job], facts: Facts) -> dict[Job, Amounts]:
     """The units of finished jobs under the configuration they ran with, as far as their run's provenance tells it."""
-    found = _work(jobs, facts)[2]
+    found = _work(jobs, replace(facts, unknowns={}, unsized=[])).amounts
     for run in {job.wildcards["run"] for job in jobs if "run" in job.wildcards}:
         path = facts.folder / f"results/runs/{run}/provenance.json"
         if path.is_file() and "config" in (provenance := read_json(path)):
             config = configuration.resolve(provenance["config"] | {"mirror": facts.config["mirror"]})
             then = Facts(config, facts.folder, facts.told)
-            own = [job for job in jobs if job.wildcards.get("run") == run]
-            found |= {job: units for job, units in _work(jobs, then)[2].items() if job in own}
+            own = {job for job in jobs if job.wildcards.get("run") == run}
+            found |= {job: units for job, units in _work(jobs, then).amounts.items() if job in own}
     return found
 
 
@@ -211,21 +221,23 @@ def _written_gb(job: Job, sizes: Mapping[str, float]) -> float:
     return sum(sizes[path] for path in job.outputs if not (linked and path.endswith("/shards")))
 
 
-def _lines(jobs, reads, sizes, seconds, measured) -> list[Line]:
+def _lines(work: Work, seconds: Mapping[Job, float], measured: Measured) -> list[Line]:
     """One line per rule, in the order of the jobs; rules without a script (`all`) only count."""
     lines: dict[str, Line] = {}
-    for job in jobs:
+    for job in work.reads:
         line, hours = lines.setdefault(job.rule, Line(job.rule)), seconds[job] / HOUR
         line.jobs += 1
-        line.input_gb += reads[job]
-        line.output_gb += _written_gb(job, sizes)
+        line.input_gb += work.reads[job]
+        line.output_gb += _written_gb(job, work.sizes)
         line.cpu_hours += hours * job.threads * int(job.resources.get("nodes", 1))
         line.gpu_hours += hours * job.gpus
         line.longest_job_hours = max(line.longest_job_hours, hours)
         line.measured_jobs += job.benchmark in measured.seconds
-    for rule, line in lines.items():
-        scaled = any(kind[0] == rule for kind in measured.factors)
-        line.rates = "measured here" if line.measured_jobs == line.jobs or scaled else "shipped"
+    scaled = {rule for rule, _ in measured.factors}
+    for job in work.reads:
+        line = lines[job.rule]
+        own = line.measured_jobs == line.jobs or job.rule in scaled
+        line.rates = ("measured here" if own else "shipped") if job.benchmark else ""
     return list(lines.values())
 
 
@@ -244,15 +256,16 @@ def _unknown_sizes(facts: Facts) -> dict[str, str]:
 
 
 def _unknown_rates(jobs: Sequence[Job], amounts: Mapping[Job, Amounts], model: Model) -> dict[str, str]:
-    """Rates that are a tenth of the time or more and were not measured by Homing itself, with where they are from."""
+    """Rates that a twentieth of the time or more hangs on and that Homing did not measure itself, with their sources."""
     spent: dict[tuple[str, str, bool], float] = {}
     for job in jobs:
         for unit, part in model.parts(job, amounts[job]).items():
             spent[job.rule, unit, job.gpus > 0] = spent.get((job.rule, unit, job.gpus > 0), 0.0) + part
     found = {}
     for (rule, unit, on_gpu), part in sorted(spent.items(), key=lambda item: -item[1]):
-        device = model.gpu if on_gpu and unit == "gflop" else "cpu"
-        rate = next((r for r in shipped().get(rule, []) if r.unit == unit and r.device in (device, "line")), None)
-        if rate and part > sum(spent.values()) / 20 and not rate.source.startswith(("demo", "sample", "benchmarks/")):
+        devices = (model.gpu if on_gpu and unit == "gflop" else "cpu", "line")
+        rate = next((one for one in shipped().get(rule, []) if one.unit == unit and one.device in devices), None)
+        large = part > sum(spent.values()) / 20
+        if rate and large and not rate.source.startswith(OWN):
             found[f"rate of {rule} per {unit} ({rate.device})"] = rate.source
     return found
