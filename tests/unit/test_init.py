@@ -144,7 +144,7 @@ def options(*arguments: str) -> argparse.Namespace:
     ("given", "missing"),
     [
         ([], "missing: --dataset, --gpus, --slurm or --no-slurm"),
-        (["--dataset", "mine", "--yes"], "missing: --table or --photos"),
+        (["--dataset", "mine", "--yes"], "missing: --photos"),
         (["--dataset", "demo", "--slurm", "--gpus", "0"], "missing: --partition"),
     ],
 )
@@ -154,12 +154,12 @@ def test_without_a_terminal_all_that_is_missing_is_named_at_once(given, missing)
 
 
 def test_on_a_terminal_what_is_missing_is_asked():
-    said = iter(["mine", "photos.csv", "", "1", "yes", "cpu", "gpu", ""])
+    said = iter(["mine", "photos.csv", "photos.zip", "1", "yes", "cpu", "gpu", ""])
     answers = complete(options(), lambda question: next(said))
     assert (answers.dataset, answers.table, answers.photos, answers.name) == (
         "mine",
         Path("photos.csv"),
-        None,
+        Path("photos.zip"),
         "my_mine",
     )
     assert (answers.gpus, answers.slurm, answers.gpu_partition, answers.account) == (1, True, "gpu", None)

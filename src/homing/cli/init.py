@@ -48,6 +48,8 @@ def init(options: argparse.Namespace) -> int:
         print(as_understood(understood))
     elif answers.dataset == "mine" and not answers.photos.is_dir():
         raise HomingError(f"--photos {answers.photos}: no such folder; places are read from the EXIF of its photos")
+    elif answers.dataset == "mine":
+        print("no --table: places are read from the EXIF of the photos\n")
     files, jobs = write(answers, understood, options.output, options.overwrite)
     print(f"wrote {files[0]} and {files[1]}: a dry run plans {jobs} jobs\n\nnext:")
     print("\n".join(f"  {line}" for line in next_commands(answers.name, options.output)))
@@ -74,8 +76,8 @@ def complete(options: argparse.Namespace, ask: Callable[[str], str] | None) -> "
     if given["slurm"]:
         _fill(given, "partition", ask, "partition for most jobs", str)
         if given["gpus"]:
-            _fill(given, "gpu_partition", ask, "partition with GPUs (empty: the same)", str, empty=None, optional=True)
-        _fill(given, "account", ask, "account (empty: none)", str, empty=None, optional=True)
+            _fill(given, "gpu_partition", ask, "partition with GPUs (empty: the same)", str, optional=True)
+        _fill(given, "account", ask, "account (empty: none)", str, optional=True)
     if given["missing"]:
         raise HomingError(f"missing: {', '.join(given['missing'])}")
     name = given["name"] or f"my_{given['dataset']}"
@@ -85,20 +87,13 @@ def complete(options: argparse.Namespace, ask: Callable[[str], str] | None) -> "
 
 
 def _fill_own(given: dict[str, Any], ask: Callable[[str], str] | None) -> None:
-    """Where one's own photos are: a table with photos, a table of coordinates alone, photos that know their place."""
-    if ask and given["table"] is None and given["photos"] is None:
-        _fill(
-            given, "table", ask, "CSV with latitude, longitude, file (empty: read the photos' EXIF)", Path, empty=None
-        )
-    if ask and given["photos"] is None:
-        needed = {} if given["table"] is None else {"empty": None}
-        _fill(given, "photos", ask, "folder, tar or zip of the photos", Path, **needed)
-    if given["table"] is None and given["photos"] is None:
-        given["missing"].append("--table or --photos")
+    """Where one's own photos are, and the table that says where they were taken, unless they know it themselves."""
+    if given["photos"] is None:
+        _fill(given, "table", ask, "CSV with latitude, longitude, file (empty: read the photos' EXIF)", Path, True)
+    _fill(given, "photos", ask, "folder, tar or zip of the photos", Path)
 
 
 CHOSEN = ("dataset", "gpus", "slurm", "photos", "table", "partition", "gpu_partition", "account")
-REQUIRED = object()
 
 
 def _fill(
@@ -107,9 +102,8 @@ def _fill(
     ask: Callable[[str], str] | None,
     question: str,
     kind: Callable[[str], Any],
-    default: Any = None,
-    empty: Any = REQUIRED,
     optional: bool = False,
+    default: Any = None,
 ) -> None:
     """Set a missing answer by its default or a question; note its flag where there is nobody to ask."""
     if given[key] is not None:
@@ -120,10 +114,10 @@ def _fill(
         given["missing"] += [] if optional else [_flag(key)]
     else:
         text = ask(f"{question}: ").strip()
-        if not text and empty is REQUIRED:
+        if not text and not optional:
             raise HomingError(f"{_flag(key)}: an answer is needed")
         try:
-            given[key] = kind(text) if text else empty
+            given[key] = kind(text) if text else None
         except ValueError:
             raise HomingError(f"{_flag(key)} {text}: not understood; {question}") from None
 
@@ -133,14 +127,9 @@ def _flag(key: str) -> str:
 
 
 def _is_yes(text: str) -> bool:
-    return {"y": True, "yes": True, "n": False, "no": False}[text.lower()] if text.lower() in YES_OR_NO else _bad(text)
-
-
-YES_OR_NO = ("y", "yes", "n", "no")
-
-
-def _bad(text: str) -> bool:
-    raise ValueError(text)
+    if text.lower() not in ("y", "yes", "n", "no"):
+        raise ValueError(text)
+    return text.lower().startswith("y")
 
 
 def _checked(given: dict[str, Any], name: str, datasets: tuple[str, ...]) -> str:
@@ -169,9 +158,8 @@ def as_understood(found: "Understood") -> str:
     lines = ["  ".join(map(str.ljust, map(str, row), widths)).rstrip() for row in cells]
     if found.swapped:
         lines.append("latitude and longitude are swapped in the table: they are read the right way round")
-    if found.sought:
-        first = f", first {found.missing[0]}" if found.missing else ""
-        lines.append(f"of {found.sought} photos looked for {len(found.missing)} are missing{first}")
+    first = f", first {found.missing[0]}" if found.missing else ""
+    lines.append(f"of {found.sought} photos looked for {len(found.missing)} are missing{first}")
     return "\n".join(["understood as:", *(f"  {line}" for line in lines), ""])
 
 

@@ -256,7 +256,7 @@ def _unknown_sizes(facts: Facts) -> dict[str, str]:
 
 
 def _unknown_rates(jobs: Sequence[Job], amounts: Mapping[Job, Amounts], model: Model) -> dict[str, str]:
-    """Rates that a twentieth of the time or more hangs on and that Homing did not measure itself, with their sources."""
+    """Sources of the rates that a twentieth of the time hangs on and that Homing did not measure itself."""
     spent: dict[tuple[str, str, bool], float] = {}
     for job in jobs:
         for unit, part in model.parts(job, amounts[job]).items():

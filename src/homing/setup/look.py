@@ -43,7 +43,7 @@ class Understood:
     missing: list[str] = field(default_factory=list)
 
 
-def understand(path: Path, images: Path | None, given: Mapping[str, str]) -> Understood:
+def understand(path: Path, images: Path, given: Mapping[str, str]) -> Understood:
     """Look at the first rows of a table. `given`: our column -> the table's, where the user knows better.
 
     Raises HomingError naming the columns there are when no latitude or longitude is among them.
@@ -64,8 +64,7 @@ def understand(path: Path, images: Path | None, given: Mapping[str, str]) -> Und
         frame = frame.rename(columns={"latitude": "longitude", "longitude": "latitude"})
         found.columns |= {"latitude": found.names["longitude"], "longitude": found.names["latitude"]}
         found.names |= {key: found.columns[key] for key in ("latitude", "longitude")}
-    if images:
-        _find_pictures(found, frame, images, path)
+    _find_pictures(found, frame, images, path)
     found.shown = frame.head(SHOWN).to_dict("records")
     found.rows = table_rows(path)
     return found

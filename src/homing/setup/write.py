@@ -126,8 +126,7 @@ def _told(understood: Understood | None) -> str:
 def _own_dataset(answers: Answers, understood: Understood | None, output: Path) -> dict[str, object]:
     if not understood:
         return {"adapter": "exif_folder", "images": _path(answers.photos, output)}
-    dataset: dict[str, object] = {"adapter": "csv_folder", "table": _path(answers.table, output)}
-    dataset["images"] = _path(answers.photos, output) if answers.photos else None
+    dataset = {"adapter": "csv_folder", "table": _path(answers.table, output), "images": _path(answers.photos, output)}
     optional = {"columns": understood.columns, "views": understood.views, "match": understood.match}
     usual = {"columns": {}, "views": 1, "match": "path"}
     return dataset | {key: value for key, value in optional.items() if value != usual[key]}
