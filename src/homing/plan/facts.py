@@ -199,18 +199,19 @@ class Facts:
             "gigapair": train * asked / 1e9 if run["evaluate"]["thumbnails"] else 0.0,
             "vision_gb": shape.vision_gb,
             "model_gb": shape.gb,
-        } | self._training(job, run, shape, train, val)
+        } | self._training(job, run, shape, (train, val), cells)
 
     def _divided(self, run: Config) -> tuple[float, float]:
         """Photos to train on and to validate with; regions and given splits are taken to test as many as others."""
         photos, splits = self.photos(run["run_dataset"]), run["splits"]
         return photos * (1 - splits["val_share"] - splits["test_share"]), photos * splits["val_share"]
 
-    def _training(self, job: Job, run: Config, shape: Shape, train: float, val: float) -> Amounts:
-        """Operations, and pictures that are decoded, of a job that computes with the encoder."""
+    def _training(self, job: Job, run: Config, shape: Shape, photos: tuple[float, float], cells: float) -> Amounts:
+        """Operations, and GB of pictures that are decoded, of a job that computes with the encoder."""
+        train, val = photos
         dataset, views = run["run_dataset"], run["datasets"][run["run_dataset"]].get("views", 1)
         each = self.stored_gb(dataset) / max(1, self.pictures(dataset))
-        picture, head = shape.picture_gflop, 6e-9 * shape.width * 1000
+        picture, head = shape.picture_gflop, 6e-9 * shape.width * cells
         if job.rule == "embed_photos":
             embedded = job.wildcards["dataset"]
             return {"gflop": self.pictures(embedded) * picture, "decoded_gb": self.stored_gb(embedded)}

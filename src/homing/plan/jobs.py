@@ -20,6 +20,7 @@ from homing.errors import HomingError
 
 ROOT = SOURCE.parent
 PLUGINS = ROOT / "workflow/plugins"
+PROFILE_FILES = ("profile.yaml", "config.yaml")  # the second is the older name
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +75,7 @@ def planned_jobs(
 
 def read_profile(path: Path) -> dict[str, Any]:
     """The keys of a profile. Raises HomingError when it is no YAML."""
-    file = path / "profile.yaml" if path.is_dir() else path
+    file = next((path / name for name in PROFILE_FILES if (path / name).is_file()), path)
     try:
         return yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
@@ -93,8 +94,8 @@ def snakefile(folder: Path) -> Path:
 
 def profile_of(folder: Path, name: str) -> Path:
     """The folder or file of a profile, given by path or by name. Raises HomingError naming those there are."""
-    for path in (Path(name), folder / name, folder / "profiles" / name, ROOT / name, ROOT / "profiles" / name):
-        if (path / "profile.yaml").is_file() or path.is_file():
+    for path in (folder / name, folder / "profiles" / name, ROOT / name, ROOT / "profiles" / name):
+        if path.is_file() or any((path / file).is_file() for file in PROFILE_FILES):
             return path.resolve()
     known = sorted(path.parent.name for path in (ROOT / "profiles").glob("*/profile.yaml"))
     raise HomingError(f"--profile {name}: no profile.yaml there; those that come along: {', '.join(known)}")
