@@ -61,6 +61,8 @@ def test_nothing_unpickles_or_runs_text(path):
     [
         ("sphere.py", {"numpy"}),
         ("captions", {"numpy", "pandas", "pyarrow"}),
+        ("plan", {"numpy", "pandas", "filelock", "jsonschema", "pyarrow", "requests", "tqdm", "yaml"}),
+        ("doctor", {"numpy", "pandas", "filelock", "jsonschema", "pyarrow", "requests", "tqdm", "yaml"}),
         ("evaluate", {"numba", "numpy", "pandas", "PIL", "pyarrow", "scipy"}),
         ("refine", {"numba", "numpy", "pandas", "scipy", "sklearn", "threadpoolctl"}),
         ("package/readouts.py", {"numba", "numpy", "pandas", "scipy", "sklearn", "threadpoolctl"}),

@@ -12,6 +12,8 @@ import pytest
 from checkout import ROOT, TINY, copy_repository, planned_rules, snakemake
 
 from homing import config as configuration
+from homing.plan.estimate import Request, make_plan
+from homing.plan.rates import benchmark_seconds
 
 pytestmark = pytest.mark.workflow
 
@@ -166,6 +168,23 @@ def test_a_removed_output_that_is_asked_for_is_made_again_with_its_page_alone(fi
         "report_geocells",
         "geocells",
     }
+
+
+def test_the_plan_of_a_finished_run_is_empty_and_a_change_is_planned_from_what_was_measured(finished, tmp_path):
+    nothing = make_plan(Request(finished, [str(TINY)]))
+    assert nothing.jobs == [] and nothing.total().cpu_hours == 0
+    (tmp_path / "more.yaml").write_text("pretrain: {epochs: 1000}")
+    files = [str(TINY), str(tmp_path / "more.yaml")]
+    plan = make_plan(Request(finished, files))
+    lines = {line.rule: line for line in plan.rules}
+    assert set(lines) == planned_rules(finished, "--configfile", *files)
+
+    def measured_hours(rule):
+        return benchmark_seconds(finished / f"results/benchmarks/demo/{rule}.tsv") / 3600
+
+    assert lines["pretrain_clip"].rates == "measured here"
+    assert lines["pretrain_clip"].longest_job_hours > 2 * measured_hours("pretrain_clip")
+    assert lines["summarise_run"].longest_job_hours == pytest.approx(measured_hours("summarise_run"))
 
 
 @pytest.mark.parametrize(

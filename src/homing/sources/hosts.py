@@ -24,14 +24,14 @@ def _hub(row: Row, path: str) -> Request:
     kind, path = ("datasets/", path.removeprefix("datasets/")) if path.startswith("datasets/") else ("", path)
     owner, name, file = path.split("/", 2)
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-    token = _hub_token()
+    token = hub_token()
     page = f"{endpoint}/{kind}{owner}/{name}"
     advice = f"accept the terms on {page} and set HF_TOKEN" + ("" if token else " (no token was found)")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     return Request(f"{page}/resolve/{row['version']}/{file}", headers, exact_bytes(row), advice)
 
 
-def _hub_token() -> str:
+def hub_token() -> str:
     """HF_TOKEN, or the file that `hf auth login` wrote, also where HF_HOME was moved since."""
     home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
     files = [os.environ.get("HF_TOKEN_PATH"), home / "token", Path("~/.cache/huggingface/token").expanduser()]
@@ -44,10 +44,11 @@ def _kaggle(row: Row, path: str) -> Request:
     endpoint = os.environ.get("KAGGLE_API_ENDPOINT", "https://www.kaggle.com").rstrip("/")
     url = f"{endpoint}/api/v1/datasets/download/{path}?datasetVersionNumber={row['version']}"
     advice = "set KAGGLE_API_TOKEN, or KAGGLE_USERNAME and KAGGLE_KEY, from your Kaggle account's settings"
-    return Request(url, _kaggle_login(), exact_bytes(row), advice)
+    return Request(url, kaggle_login(), exact_bytes(row), advice)
 
 
-def _kaggle_login() -> dict[str, str]:
+def kaggle_login() -> dict[str, str]:
+    """The header that logs in to Kaggle, from the environment or its own file; empty where there is neither."""
     if token := os.environ.get("KAGGLE_API_TOKEN", "").strip():
         return {"Authorization": f"Bearer {token}"}
     user, key = os.environ.get("KAGGLE_USERNAME"), os.environ.get("KAGGLE_KEY")
