@@ -3,5 +3,5 @@
 from pathlib import Path
 
 _CLONE, _INSTALLED = Path(__file__).resolve().parents[2], Path(__file__).resolve().parent / "shipped"
-# The folder with config/ and resources/; in a clone also with the workflow.
+# The folder with config/, resources/ and the workflow.
 ROOT = _INSTALLED if _INSTALLED.is_dir() else _CLONE

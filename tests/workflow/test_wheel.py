@@ -1,5 +1,6 @@
 """The wheel, installed where there is no clone: it has its files, and the commands that need no workflow work."""
 
+import json
 import subprocess
 import sys
 import sysconfig
@@ -57,3 +58,9 @@ def test_it_scores_anybodys_predictions(installed, tmp_path):
     (tmp_path / "answers.csv").write_text("photo_id,latitude,longitude\na,1,2\nb,3,9\n")
     scored = run(installed / "homing", "evaluate", "answers.csv", "--truth", "truth.csv", cwd=tmp_path).stdout
     assert "within" in scored and "50" in scored
+
+
+def test_it_carries_the_workflow(installed, tmp_path):
+    """A plan of the demo in an empty folder: the jobs of the Snakefile that came with the wheel."""
+    planned = json.loads(run(installed / "homing", "plan", "--json", cwd=tmp_path).stdout)
+    assert {"make_geocells", "pretrain_clip", "make_report"} <= {line["rule"] for line in planned["rules"]}

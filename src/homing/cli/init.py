@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from homing.errors import HomingError
+from homing.shipped import ROOT
 
 if TYPE_CHECKING:
     from homing.setup.look import Understood
@@ -167,4 +168,6 @@ def next_commands(name: str, output: Path) -> list[str]:
     """Three commands, to be typed in order."""
     files = f"--configfile config/{name}.yaml --profile profiles/{name}"
     go = [] if output.resolve() == Path.cwd() else [f"cd {shlex.quote(str(output))}"]
-    return [*go, f"homing doctor {files}", f"homing plan {files}", f"snakemake {files}"]
+    there = (output / "Snakefile").is_file()
+    workflow = "" if there else f"--snakefile {shlex.quote(str(ROOT / 'Snakefile'))} "
+    return [*go, f"homing doctor {files}", f"homing plan {files}", f"snakemake {workflow}{files}"]

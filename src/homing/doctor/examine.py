@@ -11,7 +11,8 @@ from homing.doctor.slurm import slurm
 from homing.doctor.storage import storage
 from homing.errors import HomingError
 from homing.plan.estimate import Plan, Request, make_plan, read_config
-from homing.plan.jobs import ROOT, is_local, profile_of, read_profile
+from homing.plan.jobs import is_local, profile_of, read_profile
+from homing.shipped import ROOT
 
 
 def examine(folder: Path, configfiles: Sequence[str], profiles: Sequence[str]) -> list[Check]:

@@ -7,7 +7,7 @@ import tomllib
 from importlib.metadata import PackageNotFoundError, version
 
 from homing.doctor.checks import Check, ask, ask_python, fail, listed, ok, warn
-from homing.plan.jobs import ROOT
+from homing.shipped import ROOT
 
 OLDEST_PYTHON = (3, 11)
 ALSO_NEEDED = ("snakemake", "snakemake-executor-plugin-slurm")

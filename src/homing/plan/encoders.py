@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from homing.files import read_json
-from homing.plan.jobs import ROOT
+from homing.shipped import ROOT
 
 FALLBACK = "clip_l14_336"  # the largest that has a row: what nothing is known of is rather over- than underestimated
 TEXT_TOKENS = 77

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 from homing import config as configuration
 from homing.errors import HomingError
 from homing.plan.encoders import Shape, shape_of
-from homing.plan.jobs import ROOT, Job
+from homing.plan.jobs import Job
+from homing.shipped import ROOT
 from homing.sources.retrieve import in_mirror
 from homing.sources.table import planned_bytes, read_sources, source_row
 

@@ -17,8 +17,8 @@ import yaml
 
 from homing.code import SOURCE
 from homing.errors import HomingError
+from homing.shipped import ROOT
 
-ROOT = SOURCE.parent
 PLUGINS = ROOT / "workflow/plugins"
 PROFILE_FILES = ("profile.yaml", "config.yaml")  # the second is the older name
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from homing.errors import HomingError
 from homing.plan.facts import Amounts
-from homing.plan.jobs import ROOT, Job
+from homing.plan.jobs import Job
+from homing.shipped import ROOT
 
 DEVICES = ("a100", "h100", "h200")
 OVERLAPPING = ("gflop", "decoded_gb")  # pictures are decoded ahead while the step before is computed

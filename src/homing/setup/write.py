@@ -12,8 +12,9 @@ import yaml
 from homing.doctor.checks import ask
 from homing.errors import HomingError
 from homing.files import atomic_path
-from homing.plan.jobs import ROOT, planned_jobs
+from homing.plan.jobs import planned_jobs
 from homing.setup.look import Understood
+from homing.shipped import ROOT
 
 PRESETS = {"mp16": "pigeotto", "osv5m": "osv5m", "osv_mini": "osv_mini", "mine": "my_photos"}
 DATASETS = (*PRESETS, "demo")
