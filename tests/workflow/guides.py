@@ -40,7 +40,9 @@ def blocks(page: Path) -> list[Block]:
 def checkout(folder: Path) -> Path:
     """A copy of the repository, with `.venv` in it, that expects no sums: fixtures have other bytes than upstream."""
     copy_repository(folder)
-    (folder / ".venv").symlink_to(sys.prefix)
+    (folder / ".venv").mkdir()
+    (folder / ".venv/bin").symlink_to(Path(sys.prefix, "bin"))
+    (folder / ".venv/.installed").touch()  # make env has nothing to do
     table = folder / "config/sources.csv"
     with table.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

@@ -6,9 +6,10 @@ import shutil
 import subprocess
 import sys
 
+import guides
 import numpy as np
 import pytest
-from checkout import copy_repository, snakemake
+from checkout import snakemake
 from PIL import Image
 
 pytestmark = pytest.mark.workflow
@@ -18,8 +19,9 @@ TASKS = ("climate", "month", "temperature", "precipitation", "elevation", "popul
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    folder = copy_repository(tmp_path_factory.mktemp("demo"))
-    snakemake(folder, "--cores", 2)
+    """What a reader of the first guide has at its end."""
+    folder = guides.checkout(tmp_path_factory.mktemp("demo"))
+    guides.follow(guides.GUIDES / "start.md", folder)
     return folder
 
 

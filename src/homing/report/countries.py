@@ -41,7 +41,7 @@ def outlines_by_country(cells: gpd.GeoDataFrame) -> dict[str, Outline]:
     simple = outlines(cells, 1 / WORLD.pixels_per_degree).geometry.to_numpy()
     rows = cells.groupby("country").indices
     whole = [surface(shapely.union_all(simple[at], grid_size=SEAM_DEGREES)) for at in rows.values()]
-    names = cells[["cell_id", "name", "country_name", "photos"]].iloc[[at[0] for at in rows.values()]]
+    names = cells[["cell_id", "name", "region", "country_name", "photos"]].iloc[[at[0] for at in rows.values()]]
     return dict(zip(rows, drawn(gpd.GeoDataFrame(names, geometry=whole, crs=cells.crs), WORLD), strict=True))
 
 
