@@ -100,3 +100,9 @@ def test_the_package_predicts(demo, tmp_path):
     subprocess.run([*command, demo / "results/runs/demo/model", "--output", output], check=True)
     header, *rows = output.read_text().splitlines()
     assert {"latitude", "longitude", "probability"} <= set(header.split(",")) and len(rows) >= 1
+
+
+@pytest.mark.parametrize("name", ["share", "rerun", "report"])
+def test_guides_go_on_from_the_demo(demo, name):
+    """What its reader would type next; the second run of `report` shares the demo's photos and labels."""
+    guides.follow(guides.GUIDES / f"{name}.md", demo)
