@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 # Usual names of each column, first match wins; a data set's `columns` overrides them.
 COLUMN_NAMES = {
-    "photo_id": ("photo_id", "img_id", "id", "image_id", "pano_id"),
+    "photo_id": ("photo_id", "img_id", "id", "image_id", "pano_id", "panoid"),
     "latitude": ("latitude", "lat"),
     "longitude": ("longitude", "lon", "lng", "long"),
     "file": ("file", "filename", "path", "image", "img"),
