@@ -1,15 +1,16 @@
 # make demo   set up and run the demo            make test   run the tests
 # make env    the virtual environment alone      make lint   formats and style
-# make docs   the site of these pages            make bench  the timed comparisons
-# make config write config/config.yaml and docs/configuration.md
+# make docs   the site of these pages            make guides run every command of the guides
+# make bench  the timed comparisons              make config write config/config.yaml and docs/configuration.md
 SHELL := /bin/bash
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CORES ?= all
+LONGEST_FIRST := tests/workflow tests/slurm tests/unit
 
-.PHONY: demo test lint docs bench env config format clean
+.PHONY: demo test guides lint docs bench env config format clean
 
 env: $(STAMP)
 
@@ -30,7 +31,11 @@ demo: env
 
 test: env
 	@echo "== Running the tests: library, workflow, and a real SLURM where Debian's slurm-wlm and munge are installed"
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not guides" $(LONGEST_FIRST)
+
+guides: env
+	@echo "== Running every command of the guides, on small data in upstream's layout"
+	$(BIN)/python -m pytest -m guides
 
 lint: env
 	@echo "== Checking style: ruff, snakefmt, config.yaml against its schema"

@@ -45,6 +45,7 @@ def checkout(tmp_path_factory):
     return folder
 
 
+@pytest.mark.guides
 @pytest.mark.parametrize("name", ["osv_mini", "my_photos", "pigeotto", "osv5m", "region", "encoder", "cluster"])
 def test_every_command_of_the_guide_runs(checkout, name):
     fixture = SMALL | {"mirror": str(checkout / "mirror")} | OWN.get(name, {})

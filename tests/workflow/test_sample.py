@@ -11,7 +11,9 @@ pytestmark = pytest.mark.workflow
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory, sample_data):
     folder = copy_repository(tmp_path_factory.mktemp("sample"))
-    snakemake(folder, "--configfile", "config/sample.yaml", "--config", f"mirror={sample_data}", "--cores", 2)
+    (folder / "fewer.yaml").write_text("compare_geocells: [kmeans]\n")  # the others are compared in unit tests
+    settings = ["--configfile", "config/sample.yaml", "fewer.yaml", "--config", f"mirror={sample_data}"]
+    snakemake(folder, *settings, "--cores", 2)
     return folder / "results/runs"
 
 
