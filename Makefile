@@ -35,7 +35,7 @@ test: env
 
 guides: env
 	@echo "== Running every command of the guides, on small data in upstream's layout"
-	$(BIN)/python -m pytest -m guides
+	$(BIN)/python -m pytest -m guides --numprocesses 2 --dist loadgroup tests/workflow/test_guides.py
 
 lint: env
 	@echo "== Checking style: ruff, snakefmt, config.yaml against its schema"

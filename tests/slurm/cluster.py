@@ -52,7 +52,7 @@ JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 GresTypes=gpu
 ReturnToService=2
-MinJobAge=300
+MinJobAge=3600
 KillWait=10
 InactiveLimit=0
 SchedulerParameters=sched_min_interval=500000,sched_interval=2

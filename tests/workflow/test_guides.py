@@ -45,8 +45,19 @@ def checkout(tmp_path_factory):
     return folder
 
 
+# Guides of one group share downloads in one checkout; the two groups run side by side.
+GROUPS = {"public": ["osv_mini", "pigeotto", "osv5m"], "own": ["my_photos", "region", "encoder", "cluster"]}
+
+
 @pytest.mark.guides
-@pytest.mark.parametrize("name", ["osv_mini", "my_photos", "pigeotto", "osv5m", "region", "encoder", "cluster"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.xdist_group(group), id=name)
+        for group, names in GROUPS.items()
+        for name in names
+    ],
+)
 def test_every_command_of_the_guide_runs(checkout, name):
     fixture = SMALL | {"mirror": str(checkout / "mirror")} | OWN.get(name, {})
     guides.follow(guides.GUIDES / f"{name}.md", checkout, fixture)

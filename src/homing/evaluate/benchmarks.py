@@ -30,9 +30,9 @@ class Benchmark:
 
 
 # How many photos: IM2GPS, 237 (Hays & Efros, CVPR 2008); IM2GPS3k, of whose 3,000 photos the table of truth has 2,997,
-# and YFCC4k, 4,536 (Vo, Jacobs & Hays, ICCV 2017); YFCC26k, 25,600 (Theiner, Mueller-Budack & Ewerth, WACV 2022). These
-# are the rows of the pinned tables too (config/sources.csv). OSV-5M: 4,894,685 photos to train on and 210,122 to test
-# on (Astruc et al., "OpenStreetView-5M", CVPR 2024, arXiv 2404.18873), the rows of its train.csv and test.csv.
+# and YFCC4k, 4,536 (Vo, Jacobs & Hays, ICCV 2017); YFCC26k, 25,600 (Theiner, Mueller-Budack & Ewerth, WACV 2022).
+# OSV-5M: 210,122 to test on (Astruc et al., "OpenStreetView-5M", CVPR 2024, arXiv 2404.18873, as others quote it; the
+# rows of its test.csv have not been counted here).
 FLICKR = r"\d{3,12}_[0-9a-f]{6,12}(?:_.*)?"
 BENCHMARKS = {
     one.name: one
