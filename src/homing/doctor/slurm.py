@@ -127,6 +127,8 @@ def asked(partitions: Mapping[str, Partition], jobs: Sequence[Job]) -> list[Chec
         for trouble, cure in refused(name, partitions, job):
             troubles[f"{job.rule}: {trouble}", cure].append(job.rule)
     found = [fail("partition", trouble, cure) for trouble, cure in troubles]
+    if not names:
+        return [ok("partitions", "none is needed: there is nothing left to run")]
     return found or [ok("partitions", f"{listed(sorted(names))}: up, and grant what the rules ask for")]
 
 
