@@ -26,19 +26,24 @@ def copy_repository(folder: Path) -> Path:
     return folder
 
 
-def snakemake(folder: Path, *arguments: str, profile: str = "local", check: bool = True, timeout: float = 900):
-    """Run Snakemake in a checkout with the library of that checkout. Returns the finished process, output in stdout."""
-    command = [sys.executable, "-m", "snakemake", "--profile", f"profiles/{profile}", *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": str(folder / "src")}
-    done = subprocess.run(
+def run(folder: Path, command: list[str], environment: dict[str, str] | None = None, timeout: float = 900):
+    """Run a command in a folder, with nothing to read. Returns the finished process, output and errors in stdout."""
+    return subprocess.run(
         command,
         cwd=folder,
-        env=environment,
+        env=os.environ | (environment or {}),
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         timeout=timeout,
     )
+
+
+def snakemake(folder: Path, *arguments: str, profile: str = "local", check: bool = True, timeout: float = 900):
+    """Run Snakemake in a checkout with the library of that checkout. Returns the finished process, output in stdout."""
+    command = [sys.executable, "-m", "snakemake", "--profile", f"profiles/{profile}", *map(str, arguments)]
+    done = run(folder, command, {"PYTHONPATH": str(folder / "src")}, timeout)
     assert done.returncode == 0 or not check, done.stdout[-6000:]
     return done
 

@@ -3,19 +3,17 @@
 import csv
 import os
 import re
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from checkout import ROOT, copy_repository
+from checkout import ROOT, copy_repository, run
 
 GUIDES = ROOT / "docs/guides"
 BIN = ROOT / "tests/workflow/bin"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 FILE = re.compile(r"# (\S+/\S+\.\w+)\n")
-TIMEOUT = 900
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ def follow(page: Path, folder: Path, fixture: dict | None = None) -> str:
 
     fixture: settings laid over every configuration file that a command names, which make it small.
     """
-    environment = os.environ | {
+    environment = {
         "PYTHONPATH": str(folder / "src"),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
@@ -82,16 +80,7 @@ def follow(page: Path, folder: Path, fixture: dict | None = None) -> str:
             if block.language == "sh"
             else [sys.executable, "-c", block.text]
         )
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=TIMEOUT,
-        )
+        done = run(folder, command, environment)
         printed += done.stdout
         assert done.returncode == 0, f"{page.name}: {block.text}\n{done.stdout[-6000:]}"
     for path in set(written):

@@ -1,11 +1,10 @@
 """Other workflows use this one as a module, and Snakemake's own checks find nothing to say about it."""
 
-import subprocess
 import sys
 
 import pytest
 import yaml
-from checkout import ROOT, TINY
+from checkout import ROOT, TINY, run
 
 pytestmark = pytest.mark.workflow
 
@@ -34,9 +33,9 @@ rule count_cells:
 """
 
 
-def snakemake(folder, *arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "snakemake", *arguments]
-    return subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600)
+def snakemake(folder, *arguments: str):
+    """Snakemake as another workflow's user starts it: no profile, and no library but what the module brings."""
+    return run(folder, [sys.executable, "-m", "snakemake", *arguments])
 
 
 def test_the_linter_has_nothing_to_say():

@@ -51,18 +51,23 @@ def number(value: float | int | None) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+def is_share(name: str) -> bool:
+    """Whether a figure of this name is a share of the photos."""
+    return name.startswith("within_") or name.endswith("_accuracy")
+
+
 def with_interval(found: Mapping[str, Any], name: str) -> str:
     """A figure of a readout with its 95 % interval."""
     if name not in found:
         return "–"
-    shown = percent if name.startswith("within") or name.endswith("accuracy") else number
+    shown = percent if is_share(name) else number
     low, high = found.get("interval_95", {}).get(name, (None, None))
     return shown(found[name]) + (f" ({shown(low)} to {shown(high)})" if low is not None else "")
 
 
 def figure(value: float | None, name: str) -> str:
     """A figure as its name wants it: shares in percent, distances in km."""
-    if name.startswith("within_") or name.endswith("_accuracy"):
+    if is_share(name):
         return percent(value)
     return km(value) if name.endswith("_km") else number(value)
 
@@ -71,7 +76,7 @@ def span(bounds: tuple[float, float] | None, name: str) -> str:
     """The two ends of a figure's interval; nothing where there is none."""
     if bounds is None:
         return ""
-    share = name.startswith("within_") or name.endswith("_accuracy")
+    share = is_share(name)
     low, high = (
         f"{100 * value:.1f}" if share else f"{value:,.0f}" if abs(value) >= 10 else f"{value:.1f}" for value in bounds
     )

@@ -18,7 +18,7 @@ SOUGHT = 200  # pictures
 SHOWN = 3
 # Names beside those that `csv_folder` knows itself; they are written into `columns`.
 ALSO = {
-    "photo_id": ("panoid", "panorama_id", "photoid", "imageid", "uuid", "key"),
+    "photo_id": ("panorama_id", "photoid", "imageid", "uuid", "key"),
     "latitude": ("gps_latitude", "gps_lat", "gpslatitude", "y"),
     "longitude": ("gps_longitude", "gps_lon", "gps_lng", "gpslongitude", "x"),
     "file": ("file_name", "filepath", "file_path", "image_path", "img_path", "image_file", "photo", "photo_path"),
