@@ -64,7 +64,8 @@ Config = dict[str, Any]
 @cache
 def schema() -> Config:
     """The JSON schema of the configuration."""
-    return yaml.safe_load((FOLDER / "schema.yaml").read_text(encoding="utf-8"))
+    text = (FOLDER / "schema.yaml").read_text(encoding="utf-8")
+    return yaml.load(text, Loader=yaml.CSafeLoader)  # the same, and sooner
 
 
 KEYS = tuple(schema()["properties"])
