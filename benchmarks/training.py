@@ -31,14 +31,15 @@ from homing.model.clip import ClipParts, TwoTowers
 from homing.model.heads import TASKS, Classifier, GeoHeads, known_tasks, task_losses
 from homing.model.images import Preprocessing, normalise
 from homing.model.losses import contrastive_terms
+from homing.model.precision import autocast
 from homing.model.smoothing import SmoothedCells
 from homing.model.towers import ATTENTION, ClipTower
 from homing.sphere import EARTH_RADIUS_KM
 from homing.training.accumulate import Gradients
 from homing.training.ahead import load_ahead
-from homing.training.optimiser import make_optimizer
+from homing.training.optimiser import Optimizer
 from homing.training.order import Batch, Order
-from homing.training.vectors import embed_items
+from homing.training.vectors import VectorInputs, embed_items
 
 try:
     from homing.training.images import Images
@@ -50,7 +51,10 @@ DEVICE = torch.device("cuda" if GPU else "cpu")
 PRECISION = "bf16" if GPU else "no"
 CELLS, EMBEDDED = 11_000, 4_700_000  # of MP-16
 CAPTION_TOKENS = 77
-OPTIMISER = {"learning_rate": 1e-5, "weight_decay": 0.01, "betas": [0.9, 0.98], "epsilon": 1e-6}
+OPTIMISER = {
+    "learning_rate": 1e-5, "weight_decay": 0.01, "betas": [0.9, 0.98], "epsilon": 1e-6,
+    "gradient_clip": 1.0, "mixed_precision": PRECISION,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -209,7 +213,7 @@ def build(size: Size, compiled: bool) -> ClipParts:
     torch.manual_seed(0)
     clip = CLIPModel(config)
     parts = ClipParts(clip, None, ClipTower(clip.vision_model, Preprocessing(size.side)))
-    parts.tower.tune({"compile": compiled})
+    parts.tune({"compile": compiled})
     return parts
 
 
@@ -284,18 +288,17 @@ def coordinates(count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
 class Steps:
     """Optimiser steps of a stage, as the loop of `homing.training.loop` takes them, without its book-keeping."""
 
-    def __init__(self, stage: Pairs | Places) -> None:
-        self.accelerator = Accelerator(cpu=not GPU, mixed_precision=PRECISION)
-        module = stage.module.to(DEVICE).train()
-        self.optimizer = make_optimizer(module, OPTIMISER)
-        self.gradients = Gradients(stage, self.accelerator.prepare_model(module), self.accelerator, 0, None)
+    def __init__(self, stage: Pairs | Places, micro_batch: int | None = None) -> None:
+        accelerator, module = Accelerator(cpu=not GPU), stage.module.to(DEVICE).train()
+        module.forward = autocast(DEVICE, PRECISION)(module.forward)
+        self.optimizer = Optimizer(module, OPTIMISER, DEVICE)
+        wrapped = accelerator.prepare_model(module)
+        self.gradients = Gradients(stage, wrapped, accelerator, self.optimizer.backward, 0, micro_batch)
 
     def __call__(self, batch: Batch, inputs: tuple[Tensor, ...]) -> None:
         self.gradients.add(batch, inputs)
-        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-        self.accelerator.clip_grad_norm_(parameters, 1.0)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.clip()
+        self.optimizer.step(OPTIMISER["learning_rate"])
 
 
 def pinned(*values: Tensor) -> tuple[Tensor, ...]:
@@ -346,11 +349,11 @@ def of_the_heads(steps: int) -> dict[str, float]:
     width, batch = 1024, 4096 if GPU else 1024
     vectors = np.random.default_rng(0).normal(size=(64 * batch if GPU else 4 * batch, width)).astype(np.float16)
     step = Steps(Places(Classifier(None, GeoHeads(width, CELLS), "mean"), len(vectors)))
-    order = Order(len(vectors), batch, 0)
+    order, load = Order(len(vectors), batch, 0), VectorInputs(vectors)
     views = [order.view(number % order.steps_per_epoch, 0, 1) for number in range(3 * steps)]
 
     def run() -> None:
-        for view, inputs, _ in load_ahead(lambda view: pinned(torch.from_numpy(vectors[view.items])), views):
+        for view, inputs, _ in load_ahead(lambda view: load(view.items, None), views):
             step(view, inputs)
 
     per_second = batch * len(views) / seconds(run, 1 if GPU else 2, warm_up=1)

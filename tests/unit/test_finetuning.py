@@ -148,7 +148,7 @@ def run_embedding(given: dict[str, str], folder: Path, processes: int = 1, part:
     rule = SimpleNamespace(
         input=given,
         output=SimpleNamespace(vectors=folder / "vectors.npy", photo_ids=folder / "photo_ids.parquet"),
-        params=SimpleNamespace(settings={"config": {"model": MODEL, "embed": {"mixed_precision": "no"}}, "code": "c"}),
+        params=SimpleNamespace(settings={"config": {"model": MODEL, "embed": {"mixed_precision": "no", "compile": False}}, "code": "c"}),
         resources={},
         threads=1,
     )

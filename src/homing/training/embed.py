@@ -59,6 +59,7 @@ def embed_photos(rule: Any) -> None:
             "missing": missing,
             "pooling": config["model"]["pooling"],
             "precision": config["embed"]["mixed_precision"],
+            "compile": config["embed"]["compile"],
             "threads": sizes.cores_per_process,
         }
         launch("homing.training.embed", spec, sizes)
@@ -106,6 +107,7 @@ def embed_parts(spec: Mapping[str, Any], process: int, processes: int, device: t
     """Write those of the missing parts that fall to this process."""
     folder, inputs = Path(spec["folder"]), spec["inputs"]
     tower = load_tower(encoder_folder(inputs["model"])).eval().to(device)
+    tower.tune({"compile": spec["compile"]})
     reader = ShardReader(inputs["shards"], inputs["index"])
     names = photos_with_images(inputs, reader)
     side = tower.preprocessing.side

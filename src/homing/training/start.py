@@ -32,7 +32,7 @@ def main(
     start_log(line="%(message)s")  # the rule's job adds the time
     torch.set_num_threads(spec["threads"])
     try:
-        accelerator = make_accelerator(spec, spec["settings"][settings_key]["mixed_precision"])
+        accelerator = make_accelerator(spec)
         if not accelerator.is_main_process:
             log.setLevel("WARNING")
         stage = prepare(spec, accelerator.device)
@@ -49,7 +49,7 @@ def main(
     accelerator.end_training()  # closes the trackers, and takes leave of the other processes
 
 
-def make_accelerator(spec: Spec, mixed_precision: str) -> Accelerator:
+def make_accelerator(spec: Spec) -> Accelerator:
     """Accelerate for the processes and the device at hand. Raises HomingError when a tracker is not installed."""
     trackers = ["tensorboard", *spec["trackers"]]
     available = [str(name) for name in get_available_trackers()]
@@ -61,7 +61,7 @@ def make_accelerator(spec: Spec, mixed_precision: str) -> Accelerator:
     warnings.filterwarnings("ignore", ".*broadcast_buffers", FutureWarning)  # accelerate has no newer name for it yet
     return Accelerator(
         cpu=not torch.cuda.is_available(),
-        mixed_precision=mixed_precision,
+        mixed_precision="no",  # `homing.model.precision` is ours, so that fp16 is tested without a GPU
         log_with=trackers,
         project_dir=spec["reports"],
         kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE), alone],
