@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,13 +125,15 @@ class Trained:
         return [row["loss"] for row in self.history if "loss" in row]
 
 
-def train(inputs: Mapping[str, str], folder: Path, stage: str, processes: int = 1, **more: Any) -> Trained:
-    """Train a stage as a launcher does it, in processes of its own."""
+def train(
+    inputs: Mapping[str, str], folder: Path, stage: str, processes: int = 1, run: Callable | None = None, **more: Any
+) -> Trained:
+    """Train a stage as a launcher does it, in processes of its own; `run` in the place of `run_module`."""
     folder.mkdir(exist_ok=True)
     spec = make_spec(inputs, folder, stage, **more)
     write_json(folder / "spec.json", spec)
     (folder / "error-one.txt").unlink(missing_ok=True)
-    statuses = run_processes(run_module, processes, stage, folder / "spec.json", folder / "log.txt")
+    statuses = run_processes(run or run_module, processes, stage, folder / "spec.json", folder / "log.txt")
     return outcome(folder, stage, max(statuses, key=abs))
 
 

@@ -143,12 +143,15 @@ def stage_spec(inputs: dict[str, str], panoramas: dict[str, str], folder: Path) 
     return make_spec(inputs | paths, folder, "finetune", settings=settings(augment=False))
 
 
+EMBED = {"mixed_precision": "no", "compile": False}
+
+
 def run_embedding(given: dict[str, str], folder: Path, processes: int = 1, part: int | None = None) -> np.ndarray:
     """What the rule does; with a size of the parts, in processes that start at once. Returns the vectors."""
     rule = SimpleNamespace(
         input=given,
         output=SimpleNamespace(vectors=folder / "vectors.npy", photo_ids=folder / "photo_ids.parquet"),
-        params=SimpleNamespace(settings={"config": {"model": MODEL, "embed": {"mixed_precision": "no", "compile": False}}, "code": "c"}),
+        params=SimpleNamespace(settings={"config": {"model": MODEL, "embed": EMBED}, "code": "c"}),
         resources={},
         threads=1,
     )
