@@ -117,7 +117,7 @@ def main() -> None:
     figures |= {"matmul_tflops": rate} | shares_of_matmul(figures, names, rate)
     figures |= of_the_plain_loop(SIZES[names[0]], steps)
     unmeasured = dict.fromkeys(("loader_images_per_second_per_core", "waiting_share"))
-    figures |= of_the_loader(SIZES[names[-1]], steps, compiled) if Images else unmeasured
+    figures |= of_the_loader(names[-1], steps, compiled) if Images else unmeasured
     show(figures, as_json)
 
 
@@ -261,9 +261,9 @@ class Places:
 
     def __init__(self, module: Classifier, photos: int) -> None:
         self.module, self.weights = module, dict.fromkeys(("cell", *TASKS), 1.0)
-        rng = np.random.default_rng(0)
-        self.cells = SmoothedCells(*coordinates(CELLS, rng), 65, "normalised").to(DEVICE)
-        true = torch.from_numpy(rng.integers(0, CELLS, photos)).to(DEVICE)
+        rng, cells = np.random.default_rng(0), module.heads.cell.out_features
+        self.cells = SmoothedCells(*coordinates(cells, rng), 65, "normalised").to(DEVICE)
+        true = torch.from_numpy(rng.integers(0, cells, photos)).to(DEVICE)
         self.targets = {"cell": true, "latitude": self.cells.latitude[true], "longitude": self.cells.longitude[true]}
         self.targets |= {task: true % 12 for task in ("climate", "month")}
         self.targets["regression"] = torch.randn(photos, 6, device=DEVICE)
@@ -358,9 +358,19 @@ def of_embedding(size: Size, batch: int, steps: int, compiled: bool) -> dict[str
 
 def of_the_heads(steps: int) -> dict[str, float]:
     """An epoch of the heads alone over the cached embeddings of MP-16, from the rate of some steps."""
-    width, batch = 1024, 4096 if GPU else 1024
+    per_second = embeddings_per_second(1024, CELLS, 4096 if GPU else 1024, steps)
+    # What a step costs the host however small its tensors are, and so the least that an epoch takes on any device.
+    per_step = 64 / embeddings_per_second(16, 256, 64, 50)
+    return {
+        "heads_embeddings_per_second": per_second,
+        "heads_epoch_seconds": EMBEDDED / per_second,
+        "heads_host_epoch_seconds": EMBEDDED / 4096 * per_step,
+    }
+
+
+def embeddings_per_second(width: int, cells: int, batch: int, steps: int) -> float:
     vectors = np.random.default_rng(0).normal(size=(64 * batch if GPU else 4 * batch, width)).astype(np.float16)
-    step = Steps(Places(Classifier(None, GeoHeads(width, CELLS), "mean"), len(vectors)))
+    step = Steps(Places(Classifier(None, GeoHeads(width, cells), "mean"), len(vectors)))
     order, load = Order(len(vectors), batch, 0), VectorInputs(vectors)
     views = [order.view(number % order.steps_per_epoch, 0, 1) for number in range(3 * steps)]
 
@@ -368,8 +378,7 @@ def of_the_heads(steps: int) -> dict[str, float]:
         for view, inputs, _ in load_ahead(lambda view: load(view.items, None), views):
             step(view, inputs)
 
-    per_second = batch * len(views) / seconds(run, 1 if GPU else 2, warm_up=1)
-    return {"heads_embeddings_per_second": per_second, "heads_epoch_seconds": EMBEDDED / per_second}
+    return batch * len(views) / seconds(run, 1 if GPU else 2, warm_up=1)
 
 
 def of_the_loss(photos: int = 4096, cells: int = 12_000) -> dict[str, float]:
@@ -465,13 +474,14 @@ class Stored:
         return self.photos[row % len(self.photos)]
 
 
-def of_the_loader(size: Size, steps: int, compiled: bool) -> dict[str, float]:
-    """Decoding, cropping and resizing on one core, beside Pillow; and how long pretraining waits for two of them."""
+def of_the_loader(trained: str, steps: int, compiled: bool) -> dict[str, float]:
+    """Decoding, cropping and resizing to 336 pixels on one core, beside Pillow; how long a training waits for two."""
     import io
 
     from PIL import Image
 
-    short = size.side * 8 // 7  # as shards of 384 pixels are for a tower of 336
+    size = SIZES["l14_336"]
+    short = size.side * 8 // 7  # shards of 384 pixels
     photos = jpegs(24, short * 4 // 3, short)
     make = {"side": size.side, "augment": True, "seed": 0, "cache_bytes": 0}
     names = [f"p{number}" for number in range(100_000)]
@@ -489,14 +499,15 @@ def of_the_loader(size: Size, steps: int, compiled: bool) -> dict[str, float]:
         "loader_images_per_second_per_core": len(few) / ours,
         "loader_speedup_over_pillow": theirs * len(few) / ours,
         "loader_kilobytes_per_image": sum(map(len, photos)) / len(photos) / 1000,
-        "waiting_share": waiting_share(size, Images(Stored(photos), names, threads=2, **make), steps, compiled),
+        "waiting_share": waiting_share(SIZES[trained], Stored(photos), names, steps, compiled),
     }
 
 
-def waiting_share(size: Size, loader: Any, steps: int, compiled: bool) -> float:
+def waiting_share(size: Size, stored: Stored, names: list[str], steps: int, compiled: bool) -> float:
     """The share of the time that pretraining waits for its images, past the first steps."""
     batch = max(1, batch_of(size) // 2)
-    step, order = Steps(Pairs(build(size, compiled))), Order(len(loader.photo_ids), batch, 0)
+    loader = Images(stored, names, size.side, augment=True, seed=0, threads=2, cache_bytes=0)
+    step, order = Steps(Pairs(build(size, compiled))), Order(len(names), batch, 0)
     text = pinned(*captions(batch))
     views = [order.view(number, 0, 1) for number in range(steps + 3)]
     started, waited = math.nan, 0.0
