@@ -109,6 +109,16 @@ def training_resources(stage):
     )
 
 
+def tries_again(count):
+    """The retries of a rule: counted by the Snakemake that submits its jobs alone, not once more by those that run in them."""
+    return count if workflow.is_main_process else 0
+
+
+def which_try(wildcards, attempt):
+    """For the resources of a rule that is tried again, so that its job knows (homing.retries). Text: no amount to be shared."""
+    return str(attempt)
+
+
 def size_mb(base, per_input):
     """Memory that grows with the input: base + per_input x its size, both in MB."""
     return lambda wildcards, input: int(base + per_input * input.size_mb)

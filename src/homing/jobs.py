@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from homing.errors import HomingError
+from homing.retries import is_hopeless, remember
 
 log = logging.getLogger("homing")
 
@@ -29,12 +30,16 @@ def job(snakemake) -> Iterator[dict]:
     A HomingError ends the job with its one line and status 1; anything else is a defect and keeps its traceback, in
     the log too. The process ends with the body: a script has nothing after it.
     """
-    start_log(snakemake.log[0] if snakemake.log else None)
+    path = snakemake.log[0]
+    if is_hopeless(path, int(snakemake.resources.get("attempt", 1))):
+        sys.exit(Path(path).read_text(encoding="utf-8").splitlines()[-1])
+    start_log(path)
     started = time.monotonic()
     try:
         yield snakemake.params.settings["config"]
     except HomingError as error:
         log.error("error: %s", error)
+        remember(path, error)
         sys.exit(1)
     except Exception:
         log.exception("%s failed", snakemake.rule)

@@ -132,7 +132,7 @@ def main() -> None:
         embed_parts(spec, process, processes, device)
     except HomingError as error:
         log.error("error: %s", error)
-        tell_launcher(spec, str(error))
+        tell_launcher(spec, error)
         sys.exit(1)
 
 

@@ -43,7 +43,7 @@ def main(
             write_history(spec["outputs"]["history"], training.progress.history)
     except HomingError as error:
         log.error("error: %s", error)
-        tell_launcher(spec, str(error))
+        tell_launcher(spec, error)
         sys.exit(1)
     accelerator.wait_for_everyone()
     accelerator.end_training()  # closes the trackers, and takes leave of the other processes
