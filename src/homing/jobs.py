@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from homing.errors import HomingError
+from homing.files import full_disk_told
 from homing.retries import is_hopeless, remember
 
 log = logging.getLogger("homing")
@@ -27,8 +28,9 @@ def start_log(path: str | Path | None = None, line: str = "%(asctime)s %(message
 def job(snakemake) -> Iterator[dict]:
     """Run the body of a rule's script: yields the rule's slice of the configuration.
 
-    A HomingError ends the job with its one line and status 1; anything else is a defect and keeps its traceback, in
-    the log too. The process ends with the body: a script has nothing after it.
+    A HomingError, or a disk that is full, ends the job with its one line and status 1; anything else is a defect and
+    keeps its traceback, in the log too. A retry ends as the try before it where it may hope for nothing else. The
+    process ends with the body: a script has nothing after it.
     """
     path = snakemake.log[0]
     if is_hopeless(path, int(snakemake.resources.get("attempt", 1))):
@@ -36,7 +38,8 @@ def job(snakemake) -> Iterator[dict]:
     start_log(path)
     started = time.monotonic()
     try:
-        yield snakemake.params.settings["config"]
+        with full_disk_told():
+            yield snakemake.params.settings["config"]
     except HomingError as error:
         log.error("error: %s", error)
         remember(path, error)

@@ -30,7 +30,11 @@ def run(log: Path, body: str, attempt: int = 1) -> subprocess.CompletedProcess:
 
 @pytest.mark.parametrize(
     ("body", "status", "logged"),
-    [("pass", 0, "one took"), ("raise HomingError('x.csv: no column lat')", None, "error: x.csv: no column lat")],
+    [
+        ("pass", 0, "one took"),
+        ("raise HomingError('x.csv: no column lat')", None, "error: x.csv: no column lat"),
+        ("raise OSError(28, 'No space left on device', 'results/x')", None, "error: results/x: no space left"),
+    ],
 )
 def test_a_job_that_is_done_cannot_fail_any_more(tmp_path, body, status, logged):
     log = tmp_path / "logs/one.log"
@@ -48,6 +52,11 @@ def test_a_retry_works_again_only_where_the_error_may_be_gone(tmp_path):
     assert first.stdout == "seen 1\n" and again.stdout == "" and again.returncode != 0
     assert log.read_text() == told and again.stderr == first.stderr == told
     assert run(log, "pass").returncode == 0  # somebody has mended it
-    for body in ("raise TransientError('time is up')", "raise ValueError('a defect')", "os._exit(9)"):
+    for body in (
+        "raise TransientError('time is up')",
+        "raise OSError(28, 'full')",
+        "raise ValueError('a defect')",
+        "os._exit(9)",
+    ):
         assert run(log, body).returncode != 0
         assert run(log, "pass", attempt=2).returncode == 0, body

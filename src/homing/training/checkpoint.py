@@ -3,7 +3,6 @@
 A checkpoint is a folder `step-00001234` of tensors (safetensors) and `state.json`, with the sha256 of each. No pickle.
 """
 
-import errno
 import logging
 import shutil
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from homing.errors import HomingError, TransientError
-from homing.files import atomic_path, read_json, sha256, write_json
+from homing.files import atomic_path, is_disk_full, read_json, sha256, write_json
 
 log = logging.getLogger(__name__)
 
@@ -97,9 +96,3 @@ class Checkpoints:
 
     def _path(self, step: int) -> Path:
         return self.folder / f"step-{step:08d}"
-
-
-def is_disk_full(error: BaseException) -> bool:
-    """Whether a write failed for want of space or quota; safetensors tells it in words alone."""
-    full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-    return getattr(error, "errno", None) in full or any(f"os error {number}" in str(error) for number in full)
