@@ -1,4 +1,4 @@
-"""What no retry can mend, and a disk that is full: rule finetune_geolocator in a finished checkout, through Snakemake.
+"""What no retry can mend, and a disk that is full: rule finetune_geolocator in finished checkouts, through Snakemake.
 
 By one process on the CPU node, which no other fault meets, and with one retry. The figures are read off the jobs that
 slurmctld remembers and off the error that each failed launch leaves beside the checkpoints.
@@ -7,7 +7,9 @@ slurmctld remembers and off the error that each failed launch leaves beside the 
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -20,71 +22,73 @@ ARGUMENTS = ["--forcerun", RULE, "--until", RULE, "--set-resources", f"{RULE}:sl
 ONE_RETRY = ["--preemptible-rules", RULE, "--preemptible-retries", "1"]
 SAVES_EACH_STEP = "finetune: {checkpoint_minutes: 1.0e-5}"
 DIVERGES = "finetune: {checkpoint_minutes: 1.0e-5, learning_rate: 1.0e+30}"
+Snakemake = Callable[..., int]  # runs in a folder with more arguments, returns the status
 
 
-class Checkout:
-    """A finished checkout; snakemake(folder, *arguments) runs Snakemake in one and returns its status."""
-
-    def __init__(self, folder: Path, snakemake: Callable[..., int]) -> None:
-        self.folder, self.snakemake = folder, snakemake
-        self.checkpoints = folder / "results/checkpoints"
-
-    def finetune(self, settings: str) -> dict[str, Any]:
-        """Run the rule: Snakemake's status, the seconds of its jobs, errors and step that are left, the rule's log."""
-        (self.folder / "settings.yaml").write_text(settings)
-        known, told = self.jobs(), self.errors()
-        files = ["tests/slurm/one_process.yaml", "settings.yaml"]
-        status = self.snakemake(self.folder, *files, *ARGUMENTS, *ONE_RETRY)
-        return {
-            "status": status,
-            "seconds": [seconds for job, seconds in self.jobs().items() if job not in known],
-            "errors": self.errors()[len(told) :],
-            "step": newest_step(self.checkpoints),
-            "log": (self.folder / f"results/logs/demo/{RULE}.log").read_text(),
-        }
-
-    def jobs(self) -> dict[str, int]:
-        """Seconds of the jobs that were submitted from here, by number."""
-        lines = output_of("scontrol", "--oneliner", "show", "jobs").splitlines()
-        fields = [dict(re.findall(r"(\w+)=(\S*)", line)) for line in lines if f"WorkDir={self.folder} " in line]
-        return {job["JobId"]: _seconds(job["RunTime"]) for job in fields}
-
-    def errors(self) -> list[str]:
-        """What failed launches have told, one after the other."""
-        files = sorted(self.checkpoints.rglob("error-*.json"), key=lambda path: path.stat().st_mtime_ns)
-        return [json.loads(path.read_text())["message"] for path in files]
+def meet_errors(
+    finished: Path, folder: Path, snakemake: Snakemake, pool: ThreadPoolExecutor
+) -> dict[str, Future[dict[str, Any]]]:
+    """Each error in a copy of the finished checkout, side by side; what will have come of it, by name."""
+    coming = {}
+    for meet in (lose_a_shard, lose_the_numbers, fill_the_disk):
+        checkout = shutil.copytree(finished, folder / meet.__name__)
+        coming[meet.__name__] = pool.submit(meet, checkout, snakemake)
+    return coming
 
 
-def _seconds(time: str) -> int:
-    hours, minutes, seconds = map(int, time.split(":"))
-    return 3600 * hours + 60 * minutes + seconds
+def lose_a_shard(checkout: Path, snakemake: Snakemake) -> dict[str, Any]:
+    """The last one, so that Snakemake does not see it: by the date of the folder."""
+    shards = checkout / "results/photos/toy/shards"
+    seconds = shards.stat().st_mtime_ns
+    sorted(shards.iterdir())[-1].unlink()
+    os.utime(shards, ns=(seconds, seconds))
+    return finetune(checkout, snakemake, SAVES_EACH_STEP)
 
 
-def meet_errors(checkout: Checkout) -> dict[str, dict[str, Any]]:
-    """A loss that is no number, a lost shard, and a disk that has room for one checkpoint until its error is seen."""
-    found = {"no_number": checkout.finetune(DIVERGES)}
-    checkpoint_bytes = sum(file.stat().st_size for file in next(checkout.checkpoints.rglob("step-*")).iterdir())
-    shards = checkout.folder / "results/photos/toy/shards"
-    lost, written = sorted(shards.iterdir())[-1], shards.stat()
-    lost.rename(checkout.folder / lost.name)
-    os.utime(shards, ns=(written.st_atime_ns, written.st_mtime_ns))  # or Snakemake sees other inputs
-    found["lost_shard"] = checkout.finetune(SAVES_EACH_STEP)
-    (checkout.folder / lost.name).rename(lost)
-    os.utime(shards, ns=(written.st_atime_ns, written.st_mtime_ns))
-    found["full_disk"] = _meet_a_full_disk(checkout, int(1.6 * checkpoint_bytes))
-    return found
+def lose_the_numbers(checkout: Path, snakemake: Snakemake) -> dict[str, Any]:
+    """A learning rate with which the second step's loss is no number."""
+    return finetune(checkout, snakemake, DIVERGES)
 
 
-def _meet_a_full_disk(checkout: Checkout, room_bytes: int) -> dict[str, Any]:
-    mount("tmpfs", checkout.checkpoints, kind="tmpfs", options=f"size={room_bytes}")
+def fill_the_disk(checkout: Path, snakemake: Snakemake) -> dict[str, Any]:
+    """There is room for one checkpoint (weights and two moments of each) and half of another, until that has failed."""
+    weights = (checkout / "results/runs/demo/finetuned").rglob("*.safetensors")
+    room_bytes = int(1.5 * 3 * sum(path.stat().st_size for path in weights))
+    checkpoints = checkout / "results/checkpoints"
+    mount("tmpfs", checkpoints, kind="tmpfs", options=f"size={room_bytes}")
     told: list[str] = []
 
     def make_room() -> None:
-        told.extend(wait_for(checkout.errors, "an error of the full disk"))
-        mount("tmpfs", checkout.checkpoints, flags=MS_REMOUNT, options="size=1g")
+        told.extend(wait_for(lambda: errors(checkpoints), "an error of the full disk"))
+        mount("tmpfs", checkpoints, flags=MS_REMOUNT, options="size=1g")
 
     watching = Thread(target=make_room)
     watching.start()
-    finished = checkout.finetune(SAVES_EACH_STEP)
+    found = finetune(checkout, snakemake, SAVES_EACH_STEP)
     watching.join()
-    return finished | {"errors": told}
+    return found | {"errors": told}
+
+
+def finetune(checkout: Path, snakemake: Snakemake, settings: str) -> dict[str, Any]:
+    """Run the rule: Snakemake's status, the seconds of its jobs, errors and checkpoints that are left, the log."""
+    (checkout / "settings.yaml").write_text(settings)
+    status = snakemake(checkout, "tests/slurm/one_process.yaml", "settings.yaml", *ARGUMENTS, *ONE_RETRY)
+    return {
+        "status": status,
+        "job_seconds": job_seconds(checkout),
+        "errors": errors(checkout / "results/checkpoints"),
+        "step": newest_step(checkout / "results/checkpoints"),
+        "log": (checkout / f"results/logs/demo/{RULE}.log").read_text(),
+    }
+
+
+def job_seconds(checkout: Path) -> list[int]:
+    """Of the jobs that were submitted from a checkout."""
+    lines = output_of("scontrol", "--oneliner", "show", "jobs").splitlines()
+    times = [re.search(r"RunTime=(\d+):(\d+):(\d+)", line) for line in lines if f"WorkDir={checkout} " in line]
+    return [int(time[1]) * 3600 + int(time[2]) * 60 + int(time[3]) for time in times]
+
+
+def errors(checkpoints: Path) -> list[str]:
+    """What failed launches have told, one file each."""
+    return [json.loads(path.read_text())["message"] for path in checkpoints.rglob("error-*.json")]

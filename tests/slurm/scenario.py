@@ -2,7 +2,7 @@
 
 python scenario.py CHECKOUT OUTPUT TRAININGS
 
-TRAININGS holds the specs of two trainings, limited/ and requeued/; a copy of the finished checkout comes beside them.
+TRAININGS holds the specs of two trainings, limited/ and requeued/; copies of the finished checkout come beside.
 """
 
 import json
@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import faults
-from hopeless import Checkout, meet_errors
+from hopeless import meet_errors
 
 RUN = "results/runs/demo"
 CHECKPOINTS = Path("results/checkpoints")
@@ -28,17 +28,16 @@ SOONER = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5
 def main(checkout: Path, output: Path, trainings: Path) -> None:
     os.chdir(checkout)
     import_on_the_login_node()
-    with ThreadPoolExecutor() as beside:
+    with ThreadPoolExecutor(5) as beside:
         limited = beside.submit(faults.meet_a_time_limit, trainings / "limited")
         requeued = beside.submit(faults.meet_a_requeue_and_a_killed_launcher, trainings / "requeued")
         seen = {"first": snakemake(checkout, "--until", "build_refine_index", "predict_photos", "guess_baselines")}
         seen["jobs"] = finished_jobs()
         shutil.copytree(RUN, "first_run")
-        shutil.copytree(checkout, faulty := trainings / "faulty")
-        errors = beside.submit(meet_errors, Checkout(faulty, snakemake))
+        errors = meet_errors(checkout, trainings, snakemake, beside)
         seen |= {"limited": limited.result(), "requeued": requeued.result()}
         seen["faults"], seen["second"] = pretrain_through_faults()
-        seen["errors"] = errors.result()
+        seen["errors"] = {name: coming.result() for name, coming in errors.items()}
     output.write_text(json.dumps(seen))
 
 

@@ -106,25 +106,26 @@ def test_a_job_that_loses_a_process_and_its_node_and_is_cancelled_ends_with_the_
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("no_number", "no weights were changed"), ("lost_shard", "missing shard; import the photos")]
+    ("name", "message"),
+    [("lose_the_numbers", "no weights were changed"), ("lose_a_shard", "missing shard; import the photos again")],
 )
 def test_an_error_that_comes_again_is_met_by_one_launch_and_told_by_the_retry(seen, name, message):
     found = seen["errors"][name]
-    assert found["status"] == 1 and len(found["seconds"]) == 2, found
+    assert found["status"] == 1 and len(found["job_seconds"]) == 2, found
     assert len(found["errors"]) == 1 and message in found["errors"][0]
     assert found["log"].endswith(f"error: {found['errors'][0]}\n")
-    assert found["step"] > 0  # of the training that diverged: its checkpoints are kept
+    assert found["step"] == {"lose_the_numbers": 1, "lose_a_shard": 0}[name]  # the checkpoint before is kept
 
 
 def test_a_full_disk_ends_in_one_error_and_the_next_job_goes_on_to_the_same_bits(seen, trainings, one_process):
-    found = seen["errors"]["full_disk"]
-    assert found["status"] == 0 and len(found["seconds"]) == 2, found
-    assert (
-        len(found["errors"]) == 1 and "no space left for the checkpoint of step 2; that of step 1" in found["errors"][0]
-    )
+    found = seen["errors"]["fill_the_disk"]
+    assert found["status"] == 0 and len(found["job_seconds"]) == 2, found
+    (error,) = found["errors"]
+    assert "no space left for the checkpoint of step 2; that of step 1 is whole" in error
     assert "resumed at step 1 of" in found["log"]
+    run = trainings / "fill_the_disk/results/runs/demo"
     for name in ("finetuned/heads.safetensors", "finetuned/vision/model.safetensors"):
-        assert (trainings / "faulty/results/runs/demo" / name).read_bytes() == (one_process / name).read_bytes(), name
+        assert (run / name).read_bytes() == (one_process / name).read_bytes(), name
 
 
 @pytest.mark.parametrize(
