@@ -10,7 +10,7 @@ from pathlib import Path
 
 from homing.errors import HomingError
 from homing.files import full_disk_told
-from homing.retries import is_hopeless, remember
+from homing.retries import recall, remember
 
 log = logging.getLogger("homing")
 
@@ -33,8 +33,8 @@ def job(snakemake) -> Iterator[dict]:
     process ends with the body: a script has nothing after it.
     """
     path = snakemake.log[0]
-    if is_hopeless(path, int(snakemake.resources.get("attempt", 1))):
-        sys.exit(Path(path).read_text(encoding="utf-8").splitlines()[-1])
+    if ended := recall(path, attempt=int(snakemake.resources.get("attempt", 1))):
+        sys.exit(ended)
     start_log(path)
     started = time.monotonic()
     try:

@@ -12,21 +12,25 @@ from homing.errors import HomingError, TransientError
 from homing.files import atomic_path
 
 
-def is_hopeless(log: str | Path, attempt: int) -> bool:
-    """Whether an earlier try (attempts count from 1) has ended for good; its log is then in its place again."""
-    if attempt == 1:
-        kept_log(log).unlink(missing_ok=True)
-    if not kept_log(log).exists():
-        return False
-    shutil.copyfile(kept_log(log), log)
-    return True
-
-
 def remember(log: str | Path, error: HomingError) -> None:
     """Keep the log of a try that ended with this error, unless the next one may end otherwise."""
     if not isinstance(error, TransientError):
         with atomic_path(kept_log(log)) as partial:
             shutil.copyfile(log, partial)
+
+
+def recall(log: str | Path, attempt: int) -> str | None:
+    """The last line of an earlier try that ended for good, with its log in place again; None where none has.
+
+    attempt: 1 for the first try.
+    """
+    kept = kept_log(log)
+    if attempt == 1:
+        kept.unlink(missing_ok=True)
+    if not kept.exists():
+        return None
+    shutil.copyfile(kept, log)
+    return kept.read_text(encoding="utf-8").splitlines()[-1]
 
 
 def kept_log(log: str | Path) -> Path:
