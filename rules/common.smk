@@ -110,7 +110,7 @@ def training_resources(stage):
 
 
 def tries_again(count):
-    """The retries of a rule: counted by the Snakemake that submits its jobs alone, not once more by those that run in them."""
+    """Retries, counted by the Snakemake that submits the jobs alone, and not once more by those that run within them."""
     return count if workflow.is_main_process else 0
 
 
