@@ -115,7 +115,7 @@ def tries_again(count):
 
 
 def which_try(wildcards, attempt):
-    """For the resources of a rule that is tried again, so that its job knows (homing.retries). Text: no amount to be shared."""
+    """A resource of what is tried again, so that its job knows (homing.retries); as text, for it is no amount to be shared."""
     return str(attempt)
 
 
