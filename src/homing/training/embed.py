@@ -21,7 +21,7 @@ import torch
 
 from homing import tables
 from homing.errors import HomingError
-from homing.files import atomic_path, read_json, sha256
+from homing.files import atomic_path, full_disk_told, read_json, sha256
 from homing.jobs import start_log
 from homing.model.towers import load_tower
 from homing.photos.shards import ShardReader
@@ -131,10 +131,11 @@ def main() -> None:
     )
     device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
     try:
-        embed_parts(spec, process, processes, device)
+        with full_disk_told():
+            embed_parts(spec, process, processes, device)
     except HomingError as error:
         log.error("error: %s", error)
-        tell_launcher(spec, str(error))
+        tell_launcher(spec, error)
         sys.exit(1)
 
 

@@ -126,8 +126,7 @@ def prepare(spec: Spec, device: torch.device) -> Finetuning:
     ]
     centroids = [torch.tensor(cells[name].to_numpy()) for name in ("latitude", "longitude")]
     smoothed = SmoothedCells(*centroids, finetune["tau_km"], finetune["smoothing"])
-    hierarchy = Path(paths["geocells"]).with_name("hierarchy.parquet")
-    levels = read_levels(hierarchy, cells["cell_id"]) if finetune["weights"]["hierarchy"] else []
+    levels = read_levels(Path(paths["hierarchy"]), cells["cell_id"]) if finetune["weights"]["hierarchy"] else []
     stage = Finetuning(Classifier(vision, heads, pooling), *parts, smoothed, levels, finetune, device)
     stage.saved = Geolocator(heads, scales, cells, pooling, tower.preprocessing, vision)
     return stage

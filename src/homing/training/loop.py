@@ -15,8 +15,12 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+<<<<<<< HEAD
 from homing.errors import HomingError
 from homing.model.precision import autocast
+=======
+from homing.errors import HomingError, TransientError
+>>>>>>> faults
 from homing.training.accumulate import Gradients
 from homing.training.ahead import load_ahead
 from homing.training.checkpoint import Checkpoints
@@ -73,7 +77,9 @@ class Training:
             if self._is_finished():
                 break
             if stopping:
-                raise HomingError(f"stopped at step {self.progress.step} of {self.steps}; the next run goes on from it")
+                raise TransientError(
+                    f"stopped at step {self.progress.step} of {self.steps}; the next run goes on from it"
+                )
         self._take_best()
         self.reporter.close()
 
@@ -107,7 +113,7 @@ class Training:
         try:
             shares = self.gradients.add(batch, inputs)
         except torch.OutOfMemoryError as error:
-            raise HomingError(
+            raise TransientError(
                 f"step {batch.step + 1}: out of GPU memory with {self.gradients.micro_batch or 'all'} photos at once; "
                 f"set {self.spec['stage']}.micro_batch to fewer (the result stays the same) and run again"
             ) from error
@@ -175,7 +181,8 @@ class Training:
     def _take_best(self) -> None:
         """The weights of the best validated epoch, where a score was measured."""
         if self.progress.best_step not in (None, self.progress.step):
-            self._load_weights(self.checkpoints.load(self.progress.best_step)[0])
+            unchecked = self.accelerator.is_main_process
+            self._load_weights(self.checkpoints.load(self.progress.best_step, check=unchecked)[0])
 
     def _load_weights(self, tensors: Mapping[str, Tensor]) -> None:
         prefix = "model."

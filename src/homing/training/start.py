@@ -13,7 +13,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGr
 from accelerate.tracking import get_available_trackers
 
 from homing.errors import HomingError
-from homing.files import atomic_path, read_json
+from homing.files import atomic_path, full_disk_told, read_json
 from homing.jobs import log, start_log
 from homing.training.loop import Training
 from homing.training.processes import die_with_parent, tell_launcher
@@ -39,11 +39,12 @@ def main(
         training = Training(stage, spec["settings"][settings_key], spec, accelerator)
         training.run()
         if accelerator.is_main_process:
-            finish(stage, spec)
-            write_history(spec["outputs"]["history"], training.progress.history)
+            with full_disk_told():
+                finish(stage, spec)
+                write_history(spec["outputs"]["history"], training.progress.history)
     except HomingError as error:
         log.error("error: %s", error)
-        tell_launcher(spec, str(error))
+        tell_launcher(spec, error)
         sys.exit(1)
     accelerator.wait_for_everyone()
     accelerator.end_training()  # closes the trackers, and takes leave of the other processes
