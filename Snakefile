@@ -9,8 +9,10 @@ HERE = Path(str(workflow.current_basedir))  # also where another workflow uses t
 sys.path.insert(0, str(HERE / "src"))
 
 from homing.code import share_library
+from homing.workers import let_threads_sleep
 
 share_library()
+let_threads_sleep()
 
 
 configfile: HERE / "config/config.yaml"

@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from homing.workers import let_threads_sleep
+
+let_threads_sleep()  # before torch is loaded: two tests at a time share the cores
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -6,13 +6,16 @@ function, or names in a string ("homing.training.pretrain"), as what it launches
 
 import ast
 import hashlib
+import json
 import os
+import sys
 from functools import cache
 from pathlib import Path
 
-from homing.files import sha256
+from homing.files import atomic_path, sha256
 
 SOURCE = Path(__file__).resolve().parents[1]
+FINDINGS = f"homing/__pycache__/code.{sys.implementation.cache_tag}.json"
 
 
 def share_library() -> None:
@@ -22,9 +25,11 @@ def share_library() -> None:
 
 def fingerprint(script: str | Path) -> str:
     """Hex digest of the script's code, of all homing modules it reaches, and of the templates beside them."""
+    findings = _findings(SOURCE)
     modules = sorted(reachable(script))
     templates = sorted(file for folder in {path.parent for path in modules} for file in folder.glob("templates/*"))
-    parts = [_digest(path) for path in (Path(script), *modules)] + [sha256(file) for file in templates]
+    parts = [findings.of(path)[0] for path in (Path(script), *modules)] + [sha256(file) for file in templates]
+    findings.keep()
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
 
 
@@ -33,21 +38,72 @@ def reachable(script: str | Path) -> set[Path]:
     found: set[Path] = set()
     waiting = [Path(script)]
     while waiting:
-        for path in _imports(waiting.pop()):
-            if path not in found:
-                found.add(path)
-                waiting.append(path)
+        _, names = _findings(SOURCE).of(waiting.pop())
+        new = {_module_file(name) for name in names} - found - {None}
+        found |= new
+        waiting.extend(new)
     return found
 
 
-@cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+class Findings:
+    """Digest and imports of each source, kept beside Python's bytecode: parsing is most of the time that a plan takes.
+
+    They hold as long as the bytes of the source, and of this module, are the same.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        self.sums: dict[Path, str] = {}  # of the sources that were looked at
+        self.is_new = False
+
+    def of(self, source: Path) -> tuple[str, list[str]]:
+        """Digest of a source's code, and the homing modules that it imports, among names of what is in them."""
+        if source not in self.sums:
+            self.sums[source] = content = _content(source)
+            if self.kept.get(_name(source), [None])[0] != content:
+                tree = ast.parse(source.read_bytes())
+                self.kept[_name(source)] = [content, sorted(_imports(tree)), _digest(tree)]
+                self.is_new = True
+        _, names, digest = self.kept[_name(source)]
+        return digest, names
+
+    def keep(self) -> None:
+        """Write down what is new; a library that belongs to somebody else is left as it is."""
+        if self.is_new and os.access(SOURCE / "homing", os.W_OK):
+            with atomic_path(self.path) as partial:
+                partial.write_text(json.dumps(self.kept), encoding="utf-8")
+        self.is_new = False
 
 
 @cache
-def _digest(path: Path) -> str:
-    tree = _tree(path)
+def _findings(library: Path) -> Findings:
+    return Findings(library / FINDINGS)
+
+
+def _name(source: Path) -> str:
+    return os.path.relpath(source, SOURCE)
+
+
+def _content(source: Path) -> str:
+    return hashlib.sha256(Path(__file__).read_bytes() + source.read_bytes()).hexdigest()
+
+
+def _imports(tree: ast.Module) -> set[str]:
+    """Names of homing modules, and of what is imported from them."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("homing."):
+            names.add(node.value)
+    return {name for name in names if name.split(".")[0] == "homing"}
+
+
+def _digest(tree: ast.Module) -> str:
+    """Of the code without its docstrings, which are taken out of the tree."""
     for node in ast.walk(tree):
         if (
             isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
@@ -58,19 +114,6 @@ def _digest(path: Path) -> str:
 
 
 @cache
-def _imports(path: Path) -> tuple[Path, ...]:
-    names: set[str] = set()
-    for node in ast.walk(_tree(path)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("homing."):
-            names.add(node.value)
-    files = {_module_file(name) for name in names if name.split(".")[0] == "homing"}
-    return tuple(sorted(file for file in files if file))
-
-
 def _module_file(name: str) -> Path | None:
     base = SOURCE.joinpath(*name.split("."))
     for candidate in (base.with_suffix(".py"), base / "__init__.py"):

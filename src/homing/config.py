@@ -64,7 +64,8 @@ Config = dict[str, Any]
 @cache
 def schema() -> Config:
     """The JSON schema of the configuration."""
-    return yaml.safe_load((FOLDER / "schema.yaml").read_text(encoding="utf-8"))
+    text = (FOLDER / "schema.yaml").read_text(encoding="utf-8")
+    return yaml.CSafeLoader(text).get_single_data()  # safe_load, an eighth of its time
 
 
 KEYS = tuple(schema()["properties"])

@@ -108,8 +108,35 @@ def _core_distances(points, low, high, rank):
                 elif square <= outer:
                     ring[size] = square
                     size += 1
-        core[place] = np.sqrt(np.partition(ring[:size], rank - 1 - nearer)[rank - 1 - nearer])
+        core[place] = np.sqrt(_of_rank(ring[:size], rank - 1 - nearer))
     return core
+
+
+@numba.njit(cache=True, nogil=True)
+def _of_rank(values, rank):
+    """The value that is at place `rank` once they are in order, which they are brought nearer to (Hoare 1961, FIND).
+
+    As np.partition, which takes seconds to compile.
+    """
+    low, high = 0, len(values) - 1
+    while low < high:
+        pivot = values[(low + high) // 2]
+        left, right = low, high
+        while left <= right:
+            while values[left] < pivot:
+                left += 1
+            while pivot < values[right]:
+                right -= 1
+            if left <= right:
+                values[left], values[right] = values[right], values[left]
+                left, right = left + 1, right - 1
+        if rank <= right:
+            high = right
+        elif rank >= left:
+            low = left
+        else:
+            break
+    return values[rank]
 
 
 @numba.njit(cache=True, nogil=True)

@@ -22,7 +22,7 @@ def library(tmp_path, monkeypatch):
 
 
 def fresh(path) -> str:
-    for cached in (code._tree, code._digest, code._imports):
+    for cached in (code._findings, code._module_file):
         cached.cache_clear()
     return code.fingerprint(path)
 

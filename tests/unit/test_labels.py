@@ -91,7 +91,7 @@ def test_labels_are_bytes_alike_whatever_the_workers_tasks_and_tiles(planet, tmp
     photos = tmp_path / "photos.parquet"
     frame = photo_table(photos, 700)
     expected = label(planet, photos, tmp_path / "one")
-    for workers, rows in ((1, 1), (1, 53), (2, 200), (2, None), (8, 90)):
+    for workers, rows in ((1, 1), (1, 53), (2, 200), (2, None), (3, 90)):
         found = label(planet, photos, tmp_path / f"{workers}-{rows}", workers=workers, rows=rows)
         assert found.read_bytes() == expected.read_bytes(), (workers, rows)
     parts = []

@@ -7,12 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from compiled import copy_compiled
+
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ROOT / "tests/workflow/tiny.yaml"
 
 
 def copy_repository(folder: Path) -> Path:
-    """Copy what git tracks, and what it does not ignore, into `folder`."""
+    """Copy what git tracks, and what it does not ignore, into `folder`; and what of it numba has compiled."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -23,6 +25,7 @@ def copy_repository(folder: Path) -> Path:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
+    copy_compiled(folder / "src")
     return folder
 
 

@@ -45,13 +45,12 @@ class Grid:
         """The grid of valid polygons and multipolygons, (n,). `cells`: about how many, else by their vertices."""
         vertex, rings, areas = _ragged(geometries)
         if len(vertex) == 0:
-            return cls(np.zeros(1), np.zeros(1), *(np.zeros(n, t) for n, t in _EMPTY), vertex)
-        wanted = cells or min(CELLS, max(LEAST_CELLS, CELLS_PER_VERTEX * len(vertex)))
-        longitudes, latitudes = _lines(vertex, wanted)
-        arrays = (longitudes, latitudes, *build(longitudes, latitudes, vertex, rings, areas), vertex)
-        for array in arrays:
-            array.setflags(write=False)  # as those of a loaded one: functions are compiled for either, not for both
-        return cls(*arrays)
+            arrays = (np.zeros(1), np.zeros(1), *(np.zeros(n, t) for n, t in _EMPTY), vertex)
+        else:
+            wanted = cells or min(CELLS, max(LEAST_CELLS, CELLS_PER_VERTEX * len(vertex)))
+            longitudes, latitudes = _lines(vertex, wanted)
+            arrays = (longitudes, latitudes, *build(longitudes, latitudes, vertex, rings, areas), vertex)
+        return cls(*map(_read_only, arrays))  # as those of a loaded one
 
     def locate(self, latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
         """Number of the first area that holds each point or has it on its border; NOTHING without one, int32 (n,)."""
@@ -59,11 +58,11 @@ class Grid:
 
     def nearest(self, latitude: np.ndarray, longitude: np.ndarray, limit_km: float) -> tuple[np.ndarray, np.ndarray]:
         """Number of the area whose border is nearest on the sphere, NOTHING beyond the limit, and its distance."""
-        return nearest_borders(*_flat(longitude, latitude), limit_km, *self._all())[:2]
+        return nearest_borders(*_flat(longitude, latitude), float(limit_km), *self._all())[:2]
 
     def nearest_places(self, latitude: np.ndarray, longitude: np.ndarray, limit_km: float) -> np.ndarray:
         """Where the nearest border is: latitude and longitude (n, 2), NaN beyond the limit."""
-        return nearest_borders(*_flat(longitude, latitude), limit_km, *self._all())[2][:, ::-1]
+        return nearest_borders(*_flat(longitude, latitude), float(limit_km), *self._all())[2][:, ::-1]
 
     def _all(self) -> tuple[np.ndarray, ...]:
         return tuple(getattr(self, field.name) for field in fields(self))
@@ -87,7 +86,14 @@ _EMPTY = ((0, np.int32), (0, np.int32), (1, np.int64), (0, np.int32), (0, np.uin
 
 
 def _flat(longitude: np.ndarray, latitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return np.ascontiguousarray(longitude, dtype=np.float64), np.ascontiguousarray(latitude, dtype=np.float64)
+    return tuple(_read_only(np.ascontiguousarray(angles, dtype=np.float64)) for angles in (longitude, latitude))
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    """A view that cannot be written to: functions are compiled for arrays of either kind, so all are of one."""
+    view = array.view()
+    view.setflags(write=False)
+    return view
 
 
 def _ragged(geometries: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

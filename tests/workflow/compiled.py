@@ -1,0 +1,42 @@
+"""What numba compiles, compiled once for all checkouts of the repository: each would do it again, for half a minute."""
+
+import shutil
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import shapely
+from filelock import FileLock
+
+from homing.evaluate.bootstrap import resample
+from homing.labels.curve import curve_order, matches
+from homing.labels.grid import Grid
+from homing.labels.pixels import grouped, nearest_valid
+from homing.optics import optics_clusters
+
+SOURCE = Path(__file__).resolve().parents[2] / "src"
+
+
+def copy_compiled(folder: Path) -> None:
+    """Copy the compiled functions to the same sources in `folder`; they hold for the bytes that they were made from."""
+    for path in _compiled():
+        target = folder / path.relative_to(SOURCE)
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy2(path, target)
+
+
+@cache
+def _compiled() -> list[Path]:
+    with FileLock(SOURCE / "homing/__pycache__/compiled.lock"):
+        points = np.random.default_rng(0).random((50, 3))
+        latitude, longitude, away = points.T.copy()
+        grid = Grid.of(np.array([shapely.box(0, 0, 1, 1)]))
+        grid.locate(latitude, longitude)
+        grid.nearest(latitude, longitude, limit_km=100)
+        curve_order(latitude, longitude)
+        matches(latitude, longitude, latitude, longitude)
+        grouped(np.arange(50), np.arange(50), 50, 50, 16, 16)
+        nearest_valid(latitude, longitude, away.copy(), away, points, 0, 0, latitude, longitude, np.ones(50))
+        optics_clusters(points, min_samples=5, xi=0.05)
+        resample(points, np.arange(50), away, quantiles=[0.5], draws=2)
+    return [path for pattern in ("*.nbi", "*.nbc") for path in SOURCE.rglob(pattern)]
