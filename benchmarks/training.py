@@ -31,14 +31,15 @@ from homing.model.clip import ClipParts, TwoTowers
 from homing.model.heads import TASKS, Classifier, GeoHeads, known_tasks, task_losses
 from homing.model.images import Preprocessing, normalise
 from homing.model.losses import contrastive_terms
+from homing.model.precision import autocast
 from homing.model.smoothing import SmoothedCells
 from homing.model.towers import ATTENTION, ClipTower
 from homing.sphere import EARTH_RADIUS_KM
 from homing.training.accumulate import Gradients
 from homing.training.ahead import load_ahead
-from homing.training.optimiser import make_optimizer
+from homing.training.optimiser import Optimizer
 from homing.training.order import Batch, Order
-from homing.training.vectors import embed_items
+from homing.training.vectors import VectorInputs, embed_items
 
 try:
     from homing.training.images import Images
@@ -50,7 +51,11 @@ DEVICE = torch.device("cuda" if GPU else "cpu")
 PRECISION = "bf16" if GPU else "no"
 CELLS, EMBEDDED = 11_000, 4_700_000  # of MP-16
 CAPTION_TOKENS = 77
-OPTIMISER = {"learning_rate": 1e-5, "weight_decay": 0.01, "betas": [0.9, 0.98], "epsilon": 1e-6}
+PARTS = 4  # of a global batch that does not fit at once
+OPTIMISER = {
+    "learning_rate": 1e-5, "weight_decay": 0.01, "betas": [0.9, 0.98], "epsilon": 1e-6,
+    "gradient_clip": 1.0, "mixed_precision": PRECISION,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -107,10 +112,12 @@ def main() -> None:
             found = fitting(measure, SIZES[name], batch_of(SIZES[name]), steps, compiled)
             figures |= {f"{name}_{mode}_{key}": value for key, value in found.items()}
             rate = max(rate, matmul_tflops())  # between the others, for a shared machine is slow now and then
+    fits = figures[f"{names[-1]}_pretrain_batch"]
+    figures |= of_cached_gradients(SIZES[names[-1]], fits, steps, compiled)
     figures |= {"matmul_tflops": rate} | shares_of_matmul(figures, names, rate)
     figures |= of_the_plain_loop(SIZES[names[0]], steps)
     unmeasured = dict.fromkeys(("loader_images_per_second_per_core", "waiting_share"))
-    figures |= of_the_loader(SIZES[names[-1]], steps, compiled) if Images else unmeasured
+    figures |= of_the_loader(names[-1], steps, compiled) if Images else unmeasured
     show(figures, as_json)
 
 
@@ -209,7 +216,7 @@ def build(size: Size, compiled: bool) -> ClipParts:
     torch.manual_seed(0)
     clip = CLIPModel(config)
     parts = ClipParts(clip, None, ClipTower(clip.vision_model, Preprocessing(size.side)))
-    parts.tower.tune({"compile": compiled})
+    parts.tune({"compile": compiled})
     return parts
 
 
@@ -254,9 +261,9 @@ class Places:
 
     def __init__(self, module: Classifier, photos: int) -> None:
         self.module, self.weights = module, dict.fromkeys(("cell", *TASKS), 1.0)
-        rng = np.random.default_rng(0)
-        self.cells = SmoothedCells(*coordinates(CELLS, rng), 65, "normalised").to(DEVICE)
-        true = torch.from_numpy(rng.integers(0, CELLS, photos)).to(DEVICE)
+        rng, cells = np.random.default_rng(0), module.heads.cell.out_features
+        self.cells = SmoothedCells(*coordinates(cells, rng), 65, "normalised").to(DEVICE)
+        true = torch.from_numpy(rng.integers(0, cells, photos)).to(DEVICE)
         self.targets = {"cell": true, "latitude": self.cells.latitude[true], "longitude": self.cells.longitude[true]}
         self.targets |= {task: true % 12 for task in ("climate", "month")}
         self.targets["regression"] = torch.randn(photos, 6, device=DEVICE)
@@ -284,18 +291,17 @@ def coordinates(count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
 class Steps:
     """Optimiser steps of a stage, as the loop of `homing.training.loop` takes them, without its book-keeping."""
 
-    def __init__(self, stage: Pairs | Places) -> None:
-        self.accelerator = Accelerator(cpu=not GPU, mixed_precision=PRECISION)
-        module = stage.module.to(DEVICE).train()
-        self.optimizer = make_optimizer(module, OPTIMISER)
-        self.gradients = Gradients(stage, self.accelerator.prepare_model(module), self.accelerator, 0, None)
+    def __init__(self, stage: Pairs | Places, micro_batch: int | None = None) -> None:
+        accelerator, module = Accelerator(cpu=not GPU), stage.module.to(DEVICE).train()
+        module.forward = autocast(DEVICE, PRECISION)(module.forward)
+        self.optimizer = Optimizer(module, OPTIMISER, DEVICE)
+        wrapped = accelerator.prepare_model(module)
+        self.gradients = Gradients(stage, wrapped, accelerator, self.optimizer.backward, 0, micro_batch)
 
     def __call__(self, batch: Batch, inputs: tuple[Tensor, ...]) -> None:
         self.gradients.add(batch, inputs)
-        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-        self.accelerator.clip_grad_norm_(parameters, 1.0)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.clip()
+        self.optimizer.step(OPTIMISER["learning_rate"])
 
 
 def pinned(*values: Tensor) -> tuple[Tensor, ...]:
@@ -321,6 +327,15 @@ def of_the_last_layer(size: Size, batch: int, steps: int, compiled: bool) -> dic
     return {"images_per_second": batch / taken, "gflops": flops / 1e9}
 
 
+def of_cached_gradients(size: Size, batch: int, steps: int, compiled: bool) -> dict[str, float]:
+    """Pretraining with four times the pairs that fit at once: a third more work for the same pairs."""
+    step = Steps(Pairs(build(size, compiled)), micro_batch=batch)
+    pairs = PARTS * batch
+    view, inputs = Order(pairs, pairs, 0).view(0, 0, 1), pinned(pictures(pairs, size.side), *captions(pairs))
+    taken = seconds(lambda: step(view, inputs), max(1, steps // PARTS), warm_up=1)
+    return {"cached_pretrain_images_per_second": pairs / taken, "cached_pretrain_batch": pairs}
+
+
 class InMemory:
     """Images that are decoded already, as the loader gives them."""
 
@@ -343,18 +358,27 @@ def of_embedding(size: Size, batch: int, steps: int, compiled: bool) -> dict[str
 
 def of_the_heads(steps: int) -> dict[str, float]:
     """An epoch of the heads alone over the cached embeddings of MP-16, from the rate of some steps."""
-    width, batch = 1024, 4096 if GPU else 1024
+    per_second = embeddings_per_second(1024, CELLS, 4096 if GPU else 1024, steps)
+    # What a step costs the host however small its tensors are, and so the least that an epoch takes on any device.
+    per_step = 64 / embeddings_per_second(16, 256, 64, 50)
+    return {
+        "heads_embeddings_per_second": per_second,
+        "heads_epoch_seconds": EMBEDDED / per_second,
+        "heads_host_epoch_seconds": EMBEDDED / 4096 * per_step,
+    }
+
+
+def embeddings_per_second(width: int, cells: int, batch: int, steps: int) -> float:
     vectors = np.random.default_rng(0).normal(size=(64 * batch if GPU else 4 * batch, width)).astype(np.float16)
-    step = Steps(Places(Classifier(None, GeoHeads(width, CELLS), "mean"), len(vectors)))
-    order = Order(len(vectors), batch, 0)
+    step = Steps(Places(Classifier(None, GeoHeads(width, cells), "mean"), len(vectors)))
+    order, load = Order(len(vectors), batch, 0), VectorInputs(vectors)
     views = [order.view(number % order.steps_per_epoch, 0, 1) for number in range(3 * steps)]
 
     def run() -> None:
-        for view, inputs, _ in load_ahead(lambda view: pinned(torch.from_numpy(vectors[view.items])), views):
+        for view, inputs, _ in load_ahead(lambda view: load(view.items, None), views):
             step(view, inputs)
 
-    per_second = batch * len(views) / seconds(run, 1 if GPU else 2, warm_up=1)
-    return {"heads_embeddings_per_second": per_second, "heads_epoch_seconds": EMBEDDED / per_second}
+    return batch * len(views) / seconds(run, 1 if GPU else 2, warm_up=1)
 
 
 def of_the_loss(photos: int = 4096, cells: int = 12_000) -> dict[str, float]:
@@ -450,13 +474,14 @@ class Stored:
         return self.photos[row % len(self.photos)]
 
 
-def of_the_loader(size: Size, steps: int, compiled: bool) -> dict[str, float]:
-    """Decoding, cropping and resizing on one core, beside Pillow; and how long pretraining waits for two of them."""
+def of_the_loader(trained: str, steps: int, compiled: bool) -> dict[str, float]:
+    """Decoding, cropping and resizing to 336 pixels on one core, beside Pillow; how long a training waits for two."""
     import io
 
     from PIL import Image
 
-    short = size.side * 8 // 7  # as shards of 384 pixels are for a tower of 336
+    size = SIZES["l14_336"]
+    short = size.side * 8 // 7  # shards of 384 pixels
     photos = jpegs(24, short * 4 // 3, short)
     make = {"side": size.side, "augment": True, "seed": 0, "cache_bytes": 0}
     names = [f"p{number}" for number in range(100_000)]
@@ -474,14 +499,15 @@ def of_the_loader(size: Size, steps: int, compiled: bool) -> dict[str, float]:
         "loader_images_per_second_per_core": len(few) / ours,
         "loader_speedup_over_pillow": theirs * len(few) / ours,
         "loader_kilobytes_per_image": sum(map(len, photos)) / len(photos) / 1000,
-        "waiting_share": waiting_share(size, Images(Stored(photos), names, threads=2, **make), steps, compiled),
+        "waiting_share": waiting_share(SIZES[trained], Stored(photos), names, steps, compiled),
     }
 
 
-def waiting_share(size: Size, loader: Any, steps: int, compiled: bool) -> float:
+def waiting_share(size: Size, stored: Stored, names: list[str], steps: int, compiled: bool) -> float:
     """The share of the time that pretraining waits for its images, past the first steps."""
     batch = max(1, batch_of(size) // 2)
-    step, order = Steps(Pairs(build(size, compiled))), Order(len(loader.photo_ids), batch, 0)
+    loader = Images(stored, names, size.side, augment=True, seed=0, threads=2, cache_bytes=0)
+    step, order = Steps(Pairs(build(size, compiled))), Order(len(names), batch, 0)
     text = pinned(*captions(batch))
     views = [order.view(number, 0, 1) for number in range(steps + 3)]
     started, waited = math.nan, 0.0

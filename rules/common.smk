@@ -109,6 +109,16 @@ def training_resources(stage):
     )
 
 
+def tries_again(count):
+    """Retries, counted by the Snakemake that submits the jobs alone, and not once more by those that run within them."""
+    return count if workflow.is_main_process else 0
+
+
+def which_try(wildcards, attempt):
+    """A resource of what is tried again, so that its job knows (homing.retries); as text, for it is no amount to be shared."""
+    return str(attempt)
+
+
 def size_mb(base, per_input):
     """Memory that grows with the input: base + per_input x its size, both in MB."""
     return lambda wildcards, input: int(base + per_input * input.size_mb)

@@ -35,13 +35,14 @@ rule store_photos:
         "results/logs/store_photos/{dataset}/{part}-of-{parts}.log",
     benchmark:
         "results/benchmarks/store_photos/{dataset}/{part}-of-{parts}.tsv"
-    retries: 2
+    retries: tries_again(2)
     conda:
         "../envs/train.yaml"
     threads: 2
     resources:
         mem_mb=2000,
         runtime=720,
+        attempt=which_try,
     params:
         settings=dataset_settings("store_photos", "shards"),
     message:

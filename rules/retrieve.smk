@@ -33,13 +33,14 @@ rule retrieve_file:
         "results/logs/retrieve_file/{dataset}/{version}/{file}.log",
     benchmark:
         "results/benchmarks/retrieve_file/{dataset}/{version}/{file}.tsv"
-    retries: 2
+    retries: tries_again(2)
     conda:
         "../envs/geo.yaml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=lambda wildcards, attempt: 240 * attempt,
+        attempt=which_try,
     # Neither the code nor the mirror nor an acceptance makes a file that is there be fetched again: only another address.
     params:
         settings=lambda wildcards: {"config": {"url": source_row(wildcards)["url"]}},

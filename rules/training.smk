@@ -64,7 +64,7 @@ rule pretrain_clip:
         "results/logs/{run}/pretrain_clip.log",
     benchmark:
         "results/benchmarks/{run}/pretrain_clip.tsv"
-    retries: 3
+    retries: tries_again(3)
     conda:
         "../envs/train.yaml"
     threads: 2
@@ -72,6 +72,7 @@ rule pretrain_clip:
         **training_resources("pretrain"),
         mem_mb=4000,
         runtime=1440,
+        attempt=which_try,
     params:
         settings=settings("pretrain_clip", "seed", "captions", "model", "pretrain"),
     message:
@@ -90,7 +91,7 @@ rule embed_photos:
         "results/logs/{run}/embed_photos/{trunk}/{dataset}.log",
     benchmark:
         "results/benchmarks/{run}/embed_photos/{trunk}/{dataset}.tsv"
-    retries: 2
+    retries: tries_again(2)
     conda:
         "../envs/train.yaml"
     threads: 2
@@ -99,6 +100,7 @@ rule embed_photos:
         mem_mb=4000,
         runtime=720,
         nodes=1,
+        attempt=which_try,
     params:
         settings=settings("embed_photos", "model", "embed"),
     message:
@@ -123,7 +125,7 @@ rule finetune_geolocator:
         "results/logs/{run}/finetune_geolocator.log",
     benchmark:
         "results/benchmarks/{run}/finetune_geolocator.tsv"
-    retries: 3
+    retries: tries_again(3)
     conda:
         "../envs/train.yaml"
     threads: 2
@@ -131,6 +133,7 @@ rule finetune_geolocator:
         **training_resources("finetune"),
         mem_mb=4000,
         runtime=1440,
+        attempt=which_try,
     params:
         settings=settings("finetune_geolocator", "seed", "model", "finetune"),
     message:

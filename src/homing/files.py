@@ -1,5 +1,6 @@
-"""Files that are never seen half-written, and their checksums."""
+"""Files that are never seen half-written, their checksums, and disks that are full."""
 
+import errno
 import hashlib
 import json
 import os
@@ -10,7 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from homing.errors import HomingError
+from homing.errors import HomingError, TransientError
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
@@ -59,3 +62,22 @@ def sha256(path: str | Path) -> str:
     """Hex SHA-256 of a file's bytes."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether a write failed for want of space or quota; safetensors tells it in words alone."""
+    return getattr(error, "errno", None) in FULL or any(f"os error {number}" in str(error) for number in FULL)
+
+
+@contextmanager
+def full_disk_told() -> Iterator[None]:
+    """Raise TransientError in place of what is raised when a write fails for want of space."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, HomingError) or not is_disk_full(error):
+            raise
+        where = getattr(error, "filename", None) or Path.cwd()
+        raise TransientError(
+            f"{where}: no space left; make room and run again, what was written whole is kept"
+        ) from error

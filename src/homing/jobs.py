@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from homing.errors import HomingError
+from homing.files import full_disk_told
+from homing.retries import recall, remember
 
 log = logging.getLogger("homing")
 
@@ -26,15 +28,21 @@ def start_log(path: str | Path | None = None, line: str = "%(asctime)s %(message
 def job(snakemake) -> Iterator[dict]:
     """Run the body of a rule's script: yields the rule's slice of the configuration.
 
-    A HomingError ends the job with its one line and status 1; anything else is a defect and keeps its traceback, in
-    the log too. The process ends with the body: a script has nothing after it.
+    A HomingError, or a disk that is full, ends the job with its one line and status 1; anything else is a defect and
+    keeps its traceback, in the log too. A retry ends as the try before it where it may hope for nothing else. The
+    process ends with the body: a script has nothing after it.
     """
-    start_log(snakemake.log[0] if snakemake.log else None)
+    path = snakemake.log[0]
+    if ended := recall(path, attempt=int(snakemake.resources.get("attempt", 1))):
+        sys.exit(ended)
+    start_log(path)
     started = time.monotonic()
     try:
-        yield snakemake.params.settings["config"]
+        with full_disk_told():
+            yield snakemake.params.settings["config"]
     except HomingError as error:
         log.error("error: %s", error)
+        remember(path, error)
         sys.exit(1)
     except Exception:
         log.exception("%s failed", snakemake.rule)

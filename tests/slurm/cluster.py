@@ -27,7 +27,7 @@ NODES = {"cpu1": 0, "gpu1": 2, "gpu2": 2}
 CPUS, MEMORY_MB = 4, 16000
 
 LIBC = ctypes.CDLL(None, use_errno=True)
-MS_BIND, MNT_DETACH = 4096, 2
+MS_REMOUNT, MS_BIND, MNT_DETACH = 32, 4096, 2
 
 CONFIGURATION = """
 ClusterName=homing
@@ -125,9 +125,9 @@ def bring_up_loopback() -> None:
         fcntl.ioctl(control, 0x8916, address)  # SIOCSIFADDR
 
 
-def mount(source: str, target: str | Path, kind: str = "", flags: int = 0) -> None:
+def mount(source: str, target: str | Path, kind: str = "", flags: int = 0, options: str = "") -> None:
     """mount(2): the mount command refuses users who are not root, even with the capability."""
-    if LIBC.mount(source.encode(), os.fsencode(target), kind.encode(), flags, None):
+    if LIBC.mount(source.encode(), os.fsencode(target), kind.encode(), flags, options.encode()):
         raise OSError(ctypes.get_errno(), f"cannot mount {source} on {target}: {os.strerror(ctypes.get_errno())}")
 
 

@@ -51,9 +51,10 @@ def processes(pattern: str) -> list[int]:
 # Through Snakemake: one fault after the other meets rule pretrain_clip.
 
 
-def kill_the_training(job: str, node: str) -> None:
-    for process in processes(TRAINING):
-        os.kill(process, signal.SIGKILL)
+def kill_a_process(job: str, node: str) -> None:
+    """The second of the training's; the first one and the launcher live."""
+    ranks = set(processes(TRAINING)) - set(processes("accelerate.commands.launch"))
+    os.kill(max(ranks), signal.SIGKILL)
 
 
 def set_the_node_down(job: str, node: str) -> None:
@@ -66,7 +67,7 @@ def cancel(job: str, node: str) -> None:
 
 def meet_faults(checkpoints: Path, met: list[str]) -> None:
     """Each fault once its job has written a checkpoint; what was met is added to `met`, with the state it led to."""
-    for fault in (kill_the_training, set_the_node_down, cancel):
+    for fault in (kill_a_process, set_the_node_down, cancel):
         job, node = wait_for(lambda: running("rule_pretrain_clip"), "a job that runs")[0]
         step = newest_step(checkpoints)
         wait_for(lambda: newest_step(checkpoints) > step, "a checkpoint")  # noqa: B023
@@ -76,9 +77,7 @@ def meet_faults(checkpoints: Path, met: list[str]) -> None:
         fault(job, node)
         for process in set(frozen) & set(processes(TRAINING)):
             os.kill(process, signal.SIGCONT)
-        if fault is not kill_the_training:  # after which Snakemake tries again in the same job
-            wait_for(lambda: state_of(job) in ENDED, f"job {job} to end")  # noqa: B023
-        met.append(f"{fault.__name__}: {state_of(job)} on {node}")
+        met.append(f"{fault.__name__}: {ended(job)} on {node}")
 
 
 def running(comment: str) -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 python scenario.py CHECKOUT OUTPUT TRAININGS
 
-TRAININGS holds the specs of two trainings, limited/ and requeued/.
+TRAININGS holds the specs of two trainings, limited/ and requeued/; copies of the finished checkout come beside.
 """
 
 import json
@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import faults
+from hopeless import meet_errors
 
 RUN = "results/runs/demo"
 CHECKPOINTS = Path("results/checkpoints")
@@ -27,14 +28,16 @@ SOONER = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5
 def main(checkout: Path, output: Path, trainings: Path) -> None:
     os.chdir(checkout)
     import_on_the_login_node()
-    with ThreadPoolExecutor() as beside:
+    with ThreadPoolExecutor(5) as beside:
         limited = beside.submit(faults.meet_a_time_limit, trainings / "limited")
         requeued = beside.submit(faults.meet_a_requeue_and_a_killed_launcher, trainings / "requeued")
-        seen = {"first": snakemake("--until", "build_refine_index", "predict_photos", "guess_baselines")}
+        seen = {"first": snakemake(checkout, "--until", "build_refine_index", "predict_photos", "guess_baselines")}
         seen["jobs"] = finished_jobs()
         shutil.copytree(RUN, "first_run")
+        errors = meet_errors(checkout, trainings, snakemake, beside)
         seen |= {"limited": limited.result(), "requeued": requeued.result()}
-    seen["faults"], seen["second"] = pretrain_through_faults()
+        seen["faults"], seen["second"] = pretrain_through_faults()
+        seen["errors"] = {name: coming.result() for name, coming in errors.items()}
     output.write_text(json.dumps(seen))
 
 
@@ -44,10 +47,11 @@ def import_on_the_login_node() -> None:
     subprocess.run([*command, "retrieve", "results/photos/toy/photos.parquet"], check=True, capture_output=True)
 
 
-def snakemake(*arguments: str) -> int:
-    with Path("slurm_run.log").open("a") as log:
-        command = [sys.executable, "-m", "snakemake", *PROFILE, *SOONER, *arguments]
-        return subprocess.call(command, stdout=log, stderr=subprocess.STDOUT)
+def snakemake(folder: Path, *arguments: str) -> int:
+    """Run Snakemake in a checkout; the arguments may begin with more files of configuration."""
+    with (folder / "slurm_run.log").open("a") as log:
+        command = [sys.executable, "-m", "snakemake", *SOONER, *PROFILE, *arguments]
+        return subprocess.call(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
 
 
 def finished_jobs() -> list[dict[str, str]]:
@@ -63,7 +67,7 @@ def pretrain_through_faults() -> tuple[list[str], int]:
     shutil.rmtree(CHECKPOINTS, ignore_errors=True)
     met: list[str] = []
     threading.Thread(target=faults.meet_faults, args=(CHECKPOINTS, met), daemon=True).start()
-    status = snakemake("--forcerun", "pretrain_clip", "--until", "pretrain_clip")
+    status = snakemake(Path.cwd(), "--forcerun", "pretrain_clip", "--until", "pretrain_clip")
     return met, status
 
 

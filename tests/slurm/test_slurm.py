@@ -48,6 +48,14 @@ def trainings(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def one_process(seen, checkout) -> Path:
+    """Fine-tuning on the same files, once more in one process on this machine: the run's folder."""
+    sizes = ["--configfile", TINY, HERE / "two_nodes.yaml", HERE / "one_process.yaml"]
+    snakemake(checkout, *sizes, "--forcerun", "finetune_geolocator", "--until", "finetune_geolocator")
+    return checkout / "results/runs/demo"
+
+
+@pytest.fixture(scope="module")
 def seen(checkout, trainings) -> dict:
     """What the scenario saw on the cluster."""
     output = checkout / "seen.json"
@@ -79,25 +87,45 @@ def test_training_asks_for_gpus(seen):
         assert ("gpu" in asked) == (rule_of(job) in TRAINING), job
 
 
-def test_two_nodes_with_two_processes_give_the_loss_curve_of_one_process(seen, checkout):
+def test_two_nodes_with_two_processes_give_the_loss_curve_of_one_process(seen, checkout, one_process):
     job = next(job for job in seen["jobs"] if rule_of(job) == "finetune_geolocator")
     assert job["NumNodes"] == "2"
-    # The same rule on the same files, once more in one process on this machine.
-    one_process = ["--configfile", TINY, HERE / "two_nodes.yaml", HERE / "one_process.yaml"]
-    snakemake(checkout, *one_process, "--forcerun", "finetune_geolocator", "--until", "finetune_geolocator")
     four = losses(checkout / "first_run/finetune_history.jsonl")
-    one = losses(checkout / "results/runs/demo/finetune_history.jsonl")
+    one = losses(one_process / "finetune_history.jsonl")
     assert len(one) == len(four) >= 5
     np.testing.assert_allclose(four[:5], one[:5], atol=1e-5)
 
 
-def test_a_job_that_is_killed_loses_its_node_and_is_cancelled_ends_with_the_same_weights(seen, checkout):
-    """Each of Snakemake's retries goes on from the checkpoint, on the node that is left."""
+def test_a_job_that_loses_a_process_and_its_node_and_is_cancelled_ends_with_the_same_weights(seen, checkout):
+    """Each of Snakemake's three retries is a job that goes on from the checkpoint, on the node that is left."""
     assert seen["second"] == 0, (checkout / "slurm_run.log").read_text()[-6000:]
     met = [fault.split(" on ")[0] for fault in seen["faults"]]
-    assert met == ["kill_the_training: RUNNING", "set_the_node_down: NODE_FAIL", "cancel: CANCELLED"]
+    assert met == ["kill_a_process: FAILED", "set_the_node_down: NODE_FAIL", "cancel: CANCELLED"]
     unbroken = (checkout / "first_run/pretrained/model.safetensors").read_bytes()
     assert (checkout / "results/runs/demo/pretrained/model.safetensors").read_bytes() == unbroken
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("lose_the_numbers", "no weights were changed"), ("lose_a_shard", "missing shard; import the photos again")],
+)
+def test_an_error_that_comes_again_is_met_by_one_launch_and_told_by_the_retry(seen, name, message):
+    found = seen["errors"][name]
+    assert found["status"] == 1 and len(found["job_seconds"]) == 2, found
+    assert len(found["errors"]) == 1 and message in found["errors"][0]
+    assert found["log"].endswith(f"error: {found['errors'][0]}\n")
+    assert found["step"] == {"lose_the_numbers": 1, "lose_a_shard": 0}[name]  # the checkpoint before is kept
+
+
+def test_a_full_disk_ends_in_one_error_and_the_next_job_goes_on_to_the_same_bits(seen, trainings, one_process):
+    found = seen["errors"]["fill_the_disk"]
+    assert found["status"] == 0 and len(found["job_seconds"]) == 2, found
+    (error,) = found["errors"]
+    assert "no space left for the checkpoint of step 2; that of step 1 is whole" in error
+    assert "resumed at step 1 of" in found["log"]
+    run = trainings / "fill_the_disk/results/runs/demo"
+    for name in ("finetuned/heads.safetensors", "finetuned/vision/model.safetensors"):
+        assert (run / name).read_bytes() == (one_process / name).read_bytes(), name
 
 
 @pytest.mark.parametrize(

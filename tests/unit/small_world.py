@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,12 @@ from safetensors.torch import load_file
 
 from homing import tables
 from homing.captions.clues import write_clues
+from homing.errors import HomingError
 from homing.files import write_json
 from homing.model.clip import build_clip, save_clip
 from homing.photos.importing import import_photos
 from homing.training.checkpoint import Checkpoints
+from homing.training.processes import error_file, told_error
 
 MODEL = {
     "pretrained": None, "revision": None, "image_side": 16, "patch": 8, "width": 16, "layers": 2, "heads": 2,
@@ -125,13 +127,15 @@ class Trained:
         return [row["loss"] for row in self.history if "loss" in row]
 
 
-def train(inputs: Mapping[str, str], folder: Path, stage: str, processes: int = 1, **more: Any) -> Trained:
-    """Train a stage as a launcher does it, in processes of its own."""
+def train(
+    inputs: Mapping[str, str], folder: Path, stage: str, processes: int = 1, run: Callable | None = None, **more: Any
+) -> Trained:
+    """Train a stage as a launcher does it, in processes of its own; `run` in the place of `run_module`."""
     folder.mkdir(exist_ok=True)
     spec = make_spec(inputs, folder, stage, **more)
     write_json(folder / "spec.json", spec)
-    (folder / "error-one.txt").unlink(missing_ok=True)
-    statuses = run_processes(run_module, processes, stage, folder / "spec.json", folder / "log.txt")
+    error_file(spec).unlink(missing_ok=True)
+    statuses = run_processes(run or run_module, processes, stage, folder / "spec.json", folder / "log.txt")
     return outcome(folder, stage, max(statuses, key=abs))
 
 
@@ -143,13 +147,17 @@ def checkpoint_steps(folder: Path) -> list[int]:
 def outcome(folder: Path, stage: str, status: int) -> Trained:
     """What a training has left in its folder."""
     if status:
-        error = (folder / "error-one.txt").read_text() if (folder / "error-one.txt").exists() else ""
-        return Trained(status, error, {}, [])
+        return Trained(status, str(error_of(folder) or ""), {}, [])
     names = ["heads.safetensors", "vision/model.safetensors"] if stage == "finetune" else ["model.safetensors"]
     names = [name for name in names if (folder / "model" / name).exists()]
     weights = {f"{name}:{key}": value for name in names for key, value in load_file(folder / "model" / name).items()}
     lines = (folder / "history.jsonl").read_text().splitlines()
     return Trained(0, "", weights, [json.loads(line) for line in lines])
+
+
+def error_of(folder: Path) -> HomingError | None:
+    """What the training in a folder has told its launcher."""
+    return told_error(make_spec({}, folder, ""))
 
 
 def run_module(stage: str, spec: Path, log: Path) -> None:

@@ -57,7 +57,7 @@ class Towers(nn.Module):
 
 def make(stage, micro_batch: int | None):
     batch = Order(PHOTOS, global_batch=PHOTOS, seed=SEED).view(3, 0, 1)
-    return Gradients(stage, stage.module, Accelerator(cpu=True), SEED, micro_batch), batch
+    return Gradients(stage, stage.module, Accelerator(cpu=True), torch.Tensor.backward, SEED, micro_batch), batch
 
 
 def gradient(stage) -> torch.Tensor:

@@ -14,6 +14,7 @@ import torch
 from small_world import (
     PRETRAIN,
     checkpoint_steps,
+    error_of,
     make_spec,
     outcome,
     run_module,
@@ -22,7 +23,9 @@ from small_world import (
     write_world,
 )
 
+from homing.errors import TransientError
 from homing.files import write_json
+from homing.training.processes import error_file
 
 LONG = {"pretrain": PRETRAIN | {"epochs": 15}}  # 60 steps
 ALWAYS = {"checkpoint_minutes": 0}  # a checkpoint at every step
@@ -111,7 +114,7 @@ def test_a_job_that_is_killed_in_every_way_ends_with_the_weights_of_an_unbroken_
         job.process.kill()
         assert job.end() == -signal.SIGKILL
     # Its processes have noticed, saved and stopped.
-    assert any("stopped at step" in path.read_text() for path in tmp_path.glob("error-*.txt"))
+    assert any("stopped at step" in path.read_text() for path in tmp_path.glob("error-*.json"))
     with Job(tmp_path) as job:
         assert job.end() == 0, job.text()
     unbroken = train(inputs, tmp_path / "unbroken", "pretrain", processes=2, **settings(spec))
@@ -129,15 +132,12 @@ def run_on_a_small_disk(stage: str, spec: Path, log: Path, file_bytes: int) -> N
 def test_a_disk_that_is_full_loses_nothing(inputs, tmp_path):
     unbroken = train(inputs, tmp_path / "unbroken", "finetune")
     assert train(inputs, tmp_path, "finetune", stop_after_steps=6).status == 1
-    (tmp_path / "error-one.txt").unlink()
+    error_file(make_spec(inputs, tmp_path, "finetune")).unlink()
     write_json(tmp_path / "spec.json", make_spec(inputs, tmp_path, "finetune"))
     (status,) = run_processes(run_on_a_small_disk, 1, "finetune", tmp_path / "spec.json", tmp_path / "log.txt", 20_000)
     assert status == 1
-    assert (
-        "no space left for the checkpoint of step 8; that of step 6 is whole"
-        in (tmp_path / "error-one.txt").read_text()
-    )
-    assert checkpoint_steps(tmp_path) == [4, 6]
+    assert "no space left for the checkpoint of step 8; that of step 6 is whole" in str(error_of(tmp_path))
+    assert isinstance(error_of(tmp_path), TransientError) and checkpoint_steps(tmp_path) == [4, 6]
     resumed = train(inputs, tmp_path, "finetune")
     assert resumed.losses == unbroken.losses
     assert all(torch.equal(resumed.weights[name], value) for name, value in unbroken.weights.items())
@@ -156,12 +156,14 @@ def test_a_lost_shard_and_a_broken_photo_are_named(inputs, tmp_path):
     lost.unlink()
     missing = train(inputs | {"shards": str(shards)}, tmp_path, "finetune")
     assert missing.status == 1 and f"{lost}: missing shard" in missing.error
+    assert not isinstance(error_of(tmp_path), TransientError)
 
 
 def test_a_training_that_another_job_has_taken_over_ends(inputs, tmp_path):
     write_json(tmp_path / "taken.json", {"launch": "two"})
     ended = train(inputs, tmp_path, "pretrain", path=str(tmp_path / "taken.json"))
     assert ended.status == 1 and "another job has taken this training over" in ended.error
+    assert isinstance(error_of(tmp_path), TransientError)
     assert checkpoint_steps(tmp_path) == []
 
 

@@ -29,7 +29,7 @@ from homing.training import embed
 from homing.training.finetune import prepare, read_levels
 from homing.training.images import Images, decode_square
 from homing.training.order import Order
-from homing.training.processes import error_file
+from homing.training.processes import told_error
 
 CPU = torch.device("cpu")
 
@@ -143,12 +143,15 @@ def stage_spec(inputs: dict[str, str], panoramas: dict[str, str], folder: Path) 
     return make_spec(inputs | paths, folder, "finetune", settings=settings(augment=False))
 
 
+EMBED = {"mixed_precision": "no", "compile": False}
+
+
 def run_embedding(given: dict[str, str], folder: Path, processes: int = 1, part: int | None = None) -> np.ndarray:
     """What the rule does; with a size of the parts, in processes that start at once. Returns the vectors."""
     rule = SimpleNamespace(
         input=given,
         output=SimpleNamespace(vectors=folder / "vectors.npy", photo_ids=folder / "photo_ids.parquet"),
-        params=SimpleNamespace(settings={"config": {"model": MODEL, "embed": {"mixed_precision": "no"}}, "code": "c"}),
+        params=SimpleNamespace(settings={"config": {"model": MODEL, "embed": EMBED}, "code": "c"}),
         resources={},
         threads=1,
     )
@@ -156,7 +159,7 @@ def run_embedding(given: dict[str, str], folder: Path, processes: int = 1, part:
     def launch(module: str, spec: dict, sizes) -> None:
         write_json(spec["path"], spec)
         if any(run_processes(embed_process, processes, spec["path"], part)):
-            raise HomingError(error_file(spec).read_text())
+            raise told_error(spec)
 
     with pytest.MonkeyPatch.context() as patch:
         if part:
@@ -227,9 +230,8 @@ def test_the_last_layer_of_every_kind_of_encoder_is_tuned(inputs, tmp_path, enco
     else:
         build(encoder).save_pretrained(tmp_path / "hub")
         hand_over(tmp_path / "encoder", MODEL | {"pretrained": str(tmp_path / "hub")}, 1)
-    shutil.copy2(inputs["geocells"], tmp_path / "geocells.parquet")
-    hierarchy().to_parquet(tmp_path / "hierarchy.parquet")
-    changed = inputs | {"encoder": str(tmp_path / "encoder"), "geocells": str(tmp_path / "geocells.parquet")}
+    hierarchy().to_parquet(tmp_path / "levels.parquet")
+    changed = inputs | {"encoder": str(tmp_path / "encoder"), "hierarchy": str(tmp_path / "levels.parquet")}
     weights = FINETUNE["weights"] | {"hierarchy": 0.5}
     trained = train(
         changed, tmp_path, "finetune", settings=settings(patch_dropout=0.5, epochs=2, weights=weights, augment=True)

@@ -46,7 +46,7 @@ ACCELERATOR: list = []  # one for all trainings of a process: Accelerate's state
 
 def go_through_cases(inputs: Mapping[str, str], folder: Path) -> None:
     """What one process does: every case, its records written to files."""
-    ACCELERATOR.append(make_accelerator(make_spec(inputs, folder, "pretrain"), "no"))
+    ACCELERATOR.append(make_accelerator(make_spec(inputs, folder, "pretrain")))
     for loss in LOSSES:
         for parts, micro_batch in PARTS.items():
             record(inputs, folder, loss, f"{loss}-{parts}", micro_batch=micro_batch)
@@ -103,7 +103,7 @@ def record(
         gradients[str(training.progress.step)] = torch.cat(values)
 
     stage.load = loaded
-    training.optimizer.register_step_pre_hook(keep)
+    training.optimizer.adamw.register_step_pre_hook(keep)
     if sabotage:
         sabotage(stage, training)
     error = ""

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -91,11 +92,15 @@ def test_the_shipped_table_is_sound_and_names_every_source():
         "gadm_levels", "cgaz", "natural_earth", "worldpop", "ghs_pop", "koppen", "worldclim_tavg", "worldclim_prec",
         "worldclim_elev", "etopo2022", "driving_side", "mp16pro", "osv5m", "osv_mini", "im2gps", "im2gps3k", "yfcc4k",
         "yfcc26k", "gldv2", "clip_b32", "clip_l14", "clip_l14_336", "streetclip",
+        "siglip2_b16_224", "siglip2_so400m_384", "dinov2_l14", "dinov3_l16",
     }  # fmt: skip
     chunks = [row for row in rows if row["dataset"] == "mp16pro" and row["file"].startswith("mp-16-images")]
     assert [row["file"] for row in chunks if row["version"] != "toy"] == [f"mp-16-images{n:02d}" for n in range(19)]
     assert len(source_rows(rows, "osv5m/cff33609b56b54d8743b7ee7a416eb8433e9a681")) == 98 + 5 + 2
     assert source_row(rows, "gldv2/v2", "images_499.tar")["url"].endswith("train/images_499.tar")
+    for row in rows:
+        if row["url"].startswith("hf://"):  # of a hub that changes, a commit
+            assert re.fullmatch("[0-9a-f]{40}", row["version"]), row
     for row in rows:  # what may not be passed on, and what asks for acceptance, is told by its licence
         assert row["licence"]
         if row["needs_acceptance"] == "yes":

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,13 +13,15 @@ from small_world import FINETUNE, MODEL, train, write_world
 
 from homing import tables
 from homing.errors import HomingError
-from homing.files import read_json, write_json
+from homing.files import read_json, sha256, write_json
 from homing.model.geolocator import load_geolocator
 from homing.sphere import haversine_km
+from homing.training import checkpoint, resuming
 from homing.training.checkpoint import Checkpoints
 from homing.training.launch import Sizes, allocated, launch_command
 from homing.training.optimiser import learning_rate
 from homing.training.order import Order, local_slice
+from homing.training.progress import Progress
 
 STAGES = ["pretrain", "finetune"]
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,6 +56,21 @@ def test_a_broken_checkpoint_falls_back_to_the_one_before(tmp_path):
     assert state == {"step": 2} and (tensors["weight"] == 2).all()
     (tmp_path / "step-00000002/sums.json").unlink()
     assert checkpoints.newest() is None
+
+
+@pytest.mark.parametrize(("first", "summed"), [(True, ["state.json", "tensors.safetensors"]), (False, [])])
+def test_the_first_process_sums_the_newest_checkpoint_once_and_the_others_take_its_word(
+    tmp_path, monkeypatch, first, summed
+):
+    checkpoints, spec = Checkpoints(tmp_path), {"fingerprint": "f"}
+    for step in (1, 2):
+        checkpoints.save(step, {"weight": torch.ones(3)}, spec | {"progress": Progress(step).state()})
+    seen = []
+    monkeypatch.setattr(checkpoint, "sha256", lambda path: seen.append(path.name) or sha256(path))
+    monkeypatch.setattr(resuming, "total", lambda told: told if first else torch.tensor(2))
+    accelerator = SimpleNamespace(is_main_process=first, device=torch.device("cpu"))
+    _, progress = resuming.find_checkpoint(checkpoints, spec, accelerator)
+    assert progress.step == 2 and sorted(seen) == summed
 
 
 def test_the_last_checkpoints_are_kept_and_the_best(tmp_path):

@@ -8,11 +8,12 @@ import pandas as pd
 from homing.seeds import photo_rng
 
 EMPTY = "A photo."
+CLUES = ("climate", "driving_side", "month", "season", "heading", "location")  # in the order they are drawn for
 
 
 def sample_caption(clues: Mapping[str, str | None], settings: Mapping[str, float], rng: np.random.Generator) -> str:
     """One caption of the clues (null where unknown), with the probabilities of the `captions` configuration."""
-    draws = dict(zip(("climate", "driving_side", "month", "season", "heading", "location"), rng.random(6), strict=True))
+    draws = dict(zip(CLUES, rng.random(len(CLUES)), strict=True))
 
     def told(clue: str) -> bool:
         return clues[clue] is not None and draws[clue] < settings[clue]

@@ -96,7 +96,7 @@ def gpu(wanted_here: int, bf16: bool) -> Check:
                 "GPU", f"{found}; {wanted_here} are asked for", "set gpus_per_node and processes_per_node lower"
             )
         if bf16 and gpus[0]["capability"] < BF16_CAPABILITY:
-            return warn("GPU", f"{found}; it has no bf16", 'mixed_precision: "no" of pretrain, embed and finetune')
+            return warn("GPU", f"{found}; it has no bf16", "mixed_precision: fp16 of pretrain, embed and finetune")
         return ok("GPU", found)
     if told:
         cure = f"pip install a torch built for CUDA (this is {seen['torch']}), or a newer driver"

@@ -20,7 +20,16 @@ from transformers import (
 
 from homing.errors import HomingError
 from homing.model.images import Preprocessing
-from homing.model.towers import ATTENTION, ClipTower, VisionTower, family_of, load_tower, read_model, read_preprocessing
+from homing.model.towers import (
+    ATTENTION,
+    ClipTower,
+    VisionTower,
+    compile_layers,
+    family_of,
+    load_tower,
+    read_model,
+    read_preprocessing,
+)
 
 CONTEXT = 64  # tokens of a caption for a model from scratch
 SIGMOID_BIAS = -10.0  # so that the many negatives do not rule the first steps (Zhai et al. 2023)
@@ -39,6 +48,12 @@ class ClipParts:
     def preprocessing(self) -> Preprocessing:
         """What is done to images."""
         return self.tower.preprocessing
+
+    def tune(self, settings: Mapping[str, Any]) -> None:
+        """As `VisionTower.tune`; the captions' layers are compiled too."""
+        self.tower.tune(settings)
+        if settings.get("compile"):
+            compile_layers(self.clip.text_model.encoder.layers)
 
     def tokens(self, captions: Sequence[str], fixed: bool = False) -> tuple[Tensor, Tensor]:
         """Token numbers (n, length) and which of them count; `fixed`: always of the full length, for compiled models.

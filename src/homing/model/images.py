@@ -104,6 +104,7 @@ def crop(image: Tensor, corner: tuple[float, float, float], side: int) -> Tensor
 
 def normalise(batch: Tensor, preprocessing: Preprocessing) -> Tensor:
     """uint8 (n, 3, s, s) to float32 with the mean and standard deviation of the encoder's training."""
-    mean = torch.tensor(preprocessing.mean, device=batch.device)[:, None, None] * 255
-    std = torch.tensor(preprocessing.std, device=batch.device)[:, None, None] * 255
+    # Not blocking: a copy that blocks would wait for all that the GPU has still to do.
+    values = torch.tensor([preprocessing.mean, preprocessing.std]).to(batch.device, non_blocking=True)
+    mean, std = values[..., None, None] * 255
     return (batch.float() - mean) / std

@@ -34,6 +34,9 @@ transformers_logging.set_verbosity_error()  # it reports the text tower as unexp
 transformers_logging.disable_progress_bar()
 
 ATTENTION = "sdpa"  # torch's fused attention
+# Compiled for one kind of layer, of both towers: full and last parts of a batch and of an epoch's last one, each with
+# and without gradient, and validation. Beyond it torch falls back to the uncompiled layer, without a word in our log.
+PROGRAMS = 64
 
 
 class VisionTower(nn.Module):
@@ -136,13 +139,27 @@ class VisionTower(nn.Module):
         if settings.get("gradient_checkpointing"):
             self.model.activation_checkpointing_enable()
         if settings.get("compile"):
-            for layer in self.layers:  # one by one: they are alike, so that the first one's program serves them all
-                layer.compile(dynamic=False)
+            compile_layers(self.layers)
 
     def save(self, folder: str | Path) -> None:
         """Write a folder in transformers' layout: safetensors, configuration, preprocessor."""
         self.model.save_pretrained(folder)
         self.preprocessing.save(folder)
+
+
+def compile_layers(layers: nn.ModuleList) -> None:
+    """Have the layers of a transformer compiled for each shape they meet.
+
+    One by one: they are alike, so that the program of the first one serves them all.
+    """
+    torch._dynamo.config.recompile_limit = PROGRAMS
+    for layer in layers:
+        layer.compile(dynamic=False)
+
+
+def forget_programs() -> None:
+    """Drop what was compiled: for shapes that are not met again, of which there may be no more than `PROGRAMS`."""
+    torch._dynamo.reset()
 
 
 class ClipTower(VisionTower):

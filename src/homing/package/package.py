@@ -17,6 +17,7 @@ from homing import tables
 from homing.errors import HomingError
 from homing.model.geolocator import Geolocator, load_geolocator
 from homing.model.images import pixels
+from homing.model.precision import autocast, has_units
 from homing.package.coarse import LEVELS, CoarsePlaces, require
 from homing.package.layout import Layout
 from homing.package.readouts import Answerer
@@ -126,14 +127,19 @@ class GeolocatorPackage:
         chunks = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
         return np.concatenate([self._embed([self.prepare(place).pixels for place in chunk]) for chunk in chunks])
 
+    @property
+    def precision(self) -> str:
+        """What its photos were embedded in, where this device is a GPU that has it."""
+        wanted = self.config["precision"]
+        return wanted if self.device.type == "cuda" and has_units(self.device, wanted) else "no"
+
     def _embed(self, batch: Sequence[Tensor]) -> np.ndarray:
         """Embeddings of places, of which each may have another number of views."""
         vectors = np.zeros((len(batch), self.geolocator.heads.cell.in_features), dtype=np.float32)
         shapes = [tensor.shape for tensor in batch]
         for shape in dict.fromkeys(shapes):
             rows = [row for row, other in enumerate(shapes) if other == shape]
-            half = self.device.type == "cuda" and self.config["precision"] == "bf16"
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            with autocast(self.device, self.precision):
                 vectors[rows] = self.geolocator.embed(torch.stack([batch[row] for row in rows]))
         return vectors
 

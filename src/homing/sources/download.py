@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import requests
 from tqdm import tqdm
 
-from homing.errors import HomingError
+from homing.errors import HomingError, TransientError
 from homing.files import read_json, write_json
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def download(request: Request, partial: Path, patience: Patience) -> str:
             farthest = max(farthest, _size(partial))
             if failures >= patience.attempts:
                 kept = f" to go on at {_size(partial)} bytes" if _size(partial) else ""
-                raise HomingError(
+                raise TransientError(
                     f"{public(request.url)}: {problem} ({failures} attempts without progress); run again{kept}, "
                     "or put the file into the mirror folder"
                 ) from None
@@ -190,7 +190,7 @@ class _Attempt:
     def check_space(self, total: int | None) -> None:
         free = shutil.disk_usage(self.partial.parent).free
         if total is not None and total - self.have + SPARE_BYTES > free:
-            raise HomingError(
+            raise TransientError(
                 f"{self.where}: {(total - self.have) / 1e9:.2f} GB to fetch, {free / 1e9:.2f} GB free in "
                 f"{self.partial.parent}; make room, or move results to a larger disk"
             )
@@ -224,7 +224,7 @@ class _Attempt:
         try:
             file.write(chunk)
         except OSError as error:
-            raise HomingError(
+            raise TransientError(
                 f"{self.partial}: cannot be written ({error.strerror}); make room and run again, it goes on there"
             ) from None
 

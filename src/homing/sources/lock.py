@@ -6,7 +6,7 @@ from pathlib import Path
 
 from filelock import SoftFileLock, Timeout
 
-from homing.errors import HomingError
+from homing.errors import HomingError, TransientError
 from homing.files import atomic_path
 from homing.sources.table import Row
 
@@ -35,7 +35,7 @@ def record(path: str | Path, row: Row, size: int, digest: str) -> None:
                 lines.writerow(COLUMNS)
                 lines.writerows([*key, *value] for key, value in sorted(known.items()))
     except Timeout:
-        raise HomingError(f"{path}.busy: another job holds it since long; remove the file if none runs") from None
+        raise TransientError(f"{path}.busy: another job holds it since long; remove the file if none runs") from None
     log.info("%s: sha256 recorded in %s; keep that file with your project", row["file"], path)
 
 

@@ -7,7 +7,7 @@ at each of them; embed each part again and send the gradients at its embeddings 
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
@@ -16,6 +16,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from homing.errors import HomingError
+from homing.model.towers import forget_programs
 from homing.training.distributed import gather, total, world
 from homing.training.order import Batch
 from homing.training.stages import Inputs, Outputs, Stage
@@ -24,13 +25,22 @@ log = logging.getLogger(__name__)
 
 
 class Gradients:
-    """Adds the gradients of a stage's global batches to its weights, `micro_batch` photos per process at once."""
+    """Adds the gradients of a stage's global batches to its weights, `micro_batch` photos per process at once.
+
+    backward: takes a loss, and adds its gradients or a multiple of them.
+    """
 
     def __init__(
-        self, stage: Stage, wrapped: nn.Module, accelerator: Accelerator, seed: int, micro_batch: int | None
+        self,
+        stage: Stage,
+        wrapped: nn.Module,
+        accelerator: Accelerator,
+        backward: Callable[[Tensor], None],
+        seed: int,
+        micro_batch: int | None,
     ) -> None:
-        self.stage, self.wrapped, self.accelerator, self.seed = stage, wrapped, accelerator, seed
-        self.micro_batch = micro_batch
+        self.stage, self.wrapped, self.accelerator, self.backward = stage, wrapped, accelerator, backward
+        self.seed, self.micro_batch = seed, micro_batch
 
     def add(self, batch: Batch, inputs: Inputs) -> dict[str, Tensor]:
         """Add a batch's gradients; returns this process's share of the loss by task (shares add up to the mean)."""
@@ -47,6 +57,7 @@ class Gradients:
             if size == 1:
                 raise HomingError("not even one photo fits into the GPU's memory; use a smaller model or a larger GPU")
             self.micro_batch = -(-size // 2)
+            forget_programs()
             log.info("%d photos at once do not fit into memory; trying %d", size, self.micro_batch)
 
     def _fits(self, batch: Batch, inputs: Inputs) -> bool:
@@ -118,7 +129,7 @@ class Gradients:
         means = {task: value / counts[task].clamp(min=1) for task, value in sums.items()}
         loss = sum(self.stage.weights[task] * mean for task, mean in means.items())
         # Distributed data parallel averages gradients over processes; ours are parts of one sum.
-        self.accelerator.backward(loss * world()[1])
+        self.backward(loss * world()[1])
         return {task: mean.detach() for task, mean in means.items()}
 
     def _shared(self, sharing: bool) -> AbstractContextManager[None]:

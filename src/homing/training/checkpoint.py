@@ -3,7 +3,6 @@
 A checkpoint is a folder `step-00001234` of tensors (safetensors) and `state.json`, with the sha256 of each. No pickle.
 """
 
-import errno
 import logging
 import shutil
 from collections.abc import Mapping
@@ -13,8 +12,8 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from homing.errors import HomingError
-from homing.files import atomic_path, read_json, sha256, write_json
+from homing.errors import HomingError, TransientError
+from homing.files import atomic_path, is_disk_full, read_json, sha256, write_json
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +25,7 @@ class Checkpoints:
         self.folder, self.kept = Path(folder), kept
 
     def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-        """Write a checkpoint, then drop those that are no longer kept. Raises HomingError when the disk is full."""
+        """Write a checkpoint, then drop those that are no longer kept. Raises TransientError when the disk is full."""
         for half_written in self.folder.glob(".step-*"):  # by a process that was killed
             shutil.rmtree(half_written)
         try:
@@ -36,7 +35,7 @@ class Checkpoints:
                 raise
             whole = self.steps()
             kept = f"that of step {whole[-1]} is whole" if whole else "there is none before"
-            raise HomingError(
+            raise TransientError(
                 f"{self.folder}: no space left for the checkpoint of step {step}; {kept}. Free some space and run "
                 "again: it goes on from there"
             ) from error
@@ -58,10 +57,14 @@ class Checkpoints:
             if step not in newest and step not in bests:
                 shutil.rmtree(self._path(step))
 
-    def load(self, step: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and state of a checkpoint. Raises HomingError when a file is missing or not what was written."""
+    def load(self, step: int, check: bool = True) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and state of a checkpoint. Raises HomingError when a file is missing or not what was written.
+
+        check: sum the files first; of several processes, one does it for all.
+        """
         folder = self._path(step)
-        self._check(step)
+        if check:
+            self._check(step)
         return load_file(folder / "tensors.safetensors"), read_json(folder / "state.json")
 
     def newest(self) -> int | None:
@@ -93,9 +96,3 @@ class Checkpoints:
 
     def _path(self, step: int) -> Path:
         return self.folder / f"step-{step:08d}"
-
-
-def is_disk_full(error: BaseException) -> bool:
-    """Whether a write failed for want of space or quota; safetensors tells it in words alone."""
-    full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-    return getattr(error, "errno", None) in full or any(f"os error {number}" in str(error) for number in full)

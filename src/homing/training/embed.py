@@ -21,7 +21,7 @@ import torch
 
 from homing import tables
 from homing.errors import HomingError
-from homing.files import atomic_path, read_json, sha256
+from homing.files import atomic_path, full_disk_told, read_json, sha256
 from homing.jobs import start_log
 from homing.photos.shards import ShardReader
 from homing.training.checkpoint import Checkpoints
@@ -56,6 +56,7 @@ def embed_photos(rule: Any) -> None:
             "missing": missing,
             "pooling": config["model"]["pooling"],
             "precision": config["embed"]["mixed_precision"],
+            "compile": config["embed"]["compile"],
             "threads": sizes.cores_per_process,
         }
         launch("homing.training.embed", spec, sizes)
@@ -108,6 +109,7 @@ def embed_parts(spec: Mapping[str, Any], process: int, processes: int, device: t
 
     folder, inputs = Path(spec["folder"]), spec["inputs"]
     tower = load_tower(encoder_folder(inputs["model"])).eval().to(device)
+    tower.tune({"compile": spec["compile"]})
     reader = ShardReader(inputs["shards"], inputs["index"])
     names = photos_with_images(inputs, reader)
     side = tower.preprocessing.side
@@ -131,10 +133,11 @@ def main() -> None:
     )
     device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
     try:
-        embed_parts(spec, process, processes, device)
+        with full_disk_told():
+            embed_parts(spec, process, processes, device)
     except HomingError as error:
         log.error("error: %s", error)
-        tell_launcher(spec, str(error))
+        tell_launcher(spec, error)
         sys.exit(1)
 
 

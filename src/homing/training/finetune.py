@@ -25,6 +25,7 @@ from homing.training.images import Images, kept_patches
 from homing.training.order import Batch, local_slice
 from homing.training.stages import Inputs
 from homing.training.start import Spec, main
+from homing.training.vectors import VectorInputs
 
 VALIDATION_BATCH = 256
 
@@ -41,16 +42,6 @@ class PhotoInputs:
             return (pixels,)
         names = [self.images.photo_ids[item] for item in items]
         return pixels, kept_patches(self.patches, self.patch_dropout, self.images.seed, epoch, names)
-
-
-class VectorInputs:
-    """Photos as cached embeddings."""
-
-    def __init__(self, vectors: np.ndarray) -> None:
-        self.vectors = vectors
-
-    def __call__(self, items: np.ndarray, epoch: int | None) -> Inputs:
-        return (torch.from_numpy(self.vectors[items]),)
 
 
 class Finetuning:
@@ -135,8 +126,7 @@ def prepare(spec: Spec, device: torch.device) -> Finetuning:
     ]
     centroids = [torch.tensor(cells[name].to_numpy()) for name in ("latitude", "longitude")]
     smoothed = SmoothedCells(*centroids, finetune["tau_km"], finetune["smoothing"])
-    hierarchy = Path(paths["geocells"]).with_name("hierarchy.parquet")
-    levels = read_levels(hierarchy, cells["cell_id"]) if finetune["weights"]["hierarchy"] else []
+    levels = read_levels(Path(paths["hierarchy"]), cells["cell_id"]) if finetune["weights"]["hierarchy"] else []
     stage = Finetuning(Classifier(vision, heads, pooling), *parts, smoothed, levels, finetune, device)
     stage.saved = Geolocator(heads, scales, cells, pooling, tower.preprocessing, vision)
     return stage
@@ -170,7 +160,7 @@ def read_photos(paths: Mapping[str, str]) -> tuple[pd.DataFrame, Any]:
         frame = frame.merge(ids.to_frame().assign(row=np.arange(len(ids))), on="photo_id", validate="1:1")
         return frame.sort_values("photo_id"), vectors
     reader = ShardReader(paths["shards"], paths["index"])
-    return frame[[name in reader for name in frame["photo_id"]]], reader
+    return frame[reader.rows(frame["photo_id"]) >= 0], reader
 
 
 def read_levels(path: Path, cell_ids: Sequence[int]) -> list[Tensor]:

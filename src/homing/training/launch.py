@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from homing.errors import HomingError
+from homing.errors import HomingError, TransientError
 from homing.files import write_json
-from homing.training.processes import TERMINAL, die_with_parent, error_file
+from homing.training.processes import TERMINAL, die_with_parent, told_error
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,10 @@ def allocated(resources: Mapping[str, Any], threads: int, processes_per_node: in
 
 
 def launch(module: str, spec: Mapping[str, Any], sizes: Sizes) -> None:
-    """Write a spec and run `python -m module` on it. Raises HomingError with the message of the first to fail."""
+    """Write a spec and run `python -m module` on it. Raises the error of the first process to fail.
+
+    One that was killed or met a defect has left none: what is raised then is transient.
+    """
     write_json(spec["path"], spec)
     command = launch_command(module, spec["path"], sizes, job_id=os.environ.get("SLURM_JOB_ID"))
     environment = os.environ | {"OMP_NUM_THREADS": str(sizes.cores_per_process), "ACCELERATE_USE_CPU": cpu_flag(sizes)}
@@ -52,11 +55,10 @@ def launch(module: str, spec: Mapping[str, Any], sizes: Sizes) -> None:
         environment[TERMINAL] = os.ttyname(sys.stderr.fileno())
     log.info("%s", shlex.join(command))
     status = run_logged(command, environment)
-    message = error_file(spec)
-    if status and message.exists():
-        raise HomingError(f"{module}: {message.read_text(encoding='utf-8')}")
     if status:
-        raise HomingError(f"{module}: ended with status {status}; its messages are above, and the retry resumes")
+        raise told_error(spec) or TransientError(
+            f"{module}: ended with status {status}; its messages are above, and the retry resumes"
+        )
 
 
 def run_logged(command: list[str], environment: Mapping[str, str]) -> int:

@@ -15,13 +15,18 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+<<<<<<< HEAD
 from homing.errors import HomingError
+from homing.model.precision import autocast
+=======
+from homing.errors import HomingError, TransientError
+>>>>>>> faults
 from homing.training.accumulate import Gradients
 from homing.training.ahead import load_ahead
 from homing.training.checkpoint import Checkpoints
 from homing.training.distributed import total, world
 from homing.training.meter import Meter
-from homing.training.optimiser import learning_rate, make_optimizer, optimizer_tensors, restore_optimizer
+from homing.training.optimiser import Optimizer, learning_rate
 from homing.training.order import Batch, Order
 from homing.training.progress import Progress
 from homing.training.reporter import Reporter
@@ -44,9 +49,11 @@ class Training:
         self.order = Order(stage.photos, settings["global_batch"], spec["seed"])
         self.steps = max(1, round(settings["epochs"] * self.order.steps_per_epoch))
         self.module = stage.module.to(accelerator.device)
-        self.optimizer = make_optimizer(self.module, settings)
+        self.module.forward = autocast(accelerator.device, settings["mixed_precision"])(self.module.forward)
+        self.optimizer = Optimizer(self.module, settings, accelerator.device)
         wrapped = accelerator.prepare_model(self.module)
-        self.gradients = Gradients(stage, wrapped, accelerator, spec["seed"], spec["micro_batch"])
+        backward = self.optimizer.backward
+        self.gradients = Gradients(stage, wrapped, accelerator, backward, spec["seed"], spec["micro_batch"])
         self.rehearsals = REHEARSED_STEPS if accelerator.device.type == "cuda" else 0
         self.checkpoints = Checkpoints(spec["checkpoints"], spec["checkpoints_kept"])
         self.progress = Progress()
@@ -70,7 +77,9 @@ class Training:
             if self._is_finished():
                 break
             if stopping:
-                raise HomingError(f"stopped at step {self.progress.step} of {self.steps}; the next run goes on from it")
+                raise TransientError(
+                    f"stopped at step {self.progress.step} of {self.steps}; the next run goes on from it"
+                )
         self._take_best()
         self.reporter.close()
 
@@ -80,21 +89,20 @@ class Training:
 
     def _step(self, batch: Batch, inputs: Inputs, waited_seconds: float) -> tuple[bool, bool]:
         """One optimiser step; whether some process wants to stop, and whether it is time to save."""
-        rate = learning_rate(self.settings, batch.step, self.steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
         shares, norm = self._gradients(batch, inputs)
         flags = [waited_seconds, float(self._wants_to_stop()), float(self._wants_to_save())]
         seen = total(torch.stack([*shares.values(), *torch.tensor(flags, device=norm.device)])).tolist()
         losses = dict(zip(shares, seen, strict=False))
-        check_finite(batch.step + 1, losses, float(norm))
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        norm = float(norm)
+        check_finite(batch.step + 1, losses, norm, self.optimizer.bears(norm))
+        rate = learning_rate(self.settings, batch.step, self.steps)
+        self.optimizer.step(rate)
         self.stage.after_step()
         self.progress.step += 1
         waited, stopping, saving = seen[-3:]
         self.meter.step(int(batch.all_real.sum()), waited / world()[1])
-        self._record(batch.epoch, losses, {"learning_rate": rate, "gradient_norm": float(norm)})
+        figures = {"gradient_norm": norm} if math.isfinite(norm) else {}  # else the step was left out, in fp16
+        self._record(batch.epoch, losses, {"learning_rate": rate} | figures)
         return stopping > 0, saving > 0
 
     def _gradients(self, batch: Batch, inputs: Inputs) -> tuple[dict[str, Tensor], Tensor]:
@@ -105,13 +113,11 @@ class Training:
         try:
             shares = self.gradients.add(batch, inputs)
         except torch.OutOfMemoryError as error:
-            raise HomingError(
+            raise TransientError(
                 f"step {batch.step + 1}: out of GPU memory with {self.gradients.micro_batch or 'all'} photos at once; "
                 f"set {self.spec['stage']}.micro_batch to fewer (the result stays the same) and run again"
             ) from error
-        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-        norm = self.accelerator.clip_grad_norm_(parameters, self.settings["gradient_clip"])
-        return shares, norm
+        return shares, self.optimizer.clip()
 
     def _record(self, epoch: int, losses: Mapping[str, float], figures: Mapping[str, float]) -> None:
         step, loss = self.progress.step, sum(self.stage.weights[task] * value for task, value in losses.items())
@@ -161,7 +167,7 @@ class Training:
     def _write_checkpoint(self) -> None:
         check_still_ours(self.spec)
         trained = {f"model.{name}": value for name, value in self.module.named_parameters() if value.requires_grad}
-        tensors = trained | optimizer_tensors(self.optimizer)
+        tensors = trained | self.optimizer.tensors()
         self.checkpoints.save(self.progress.step, tensors, checkpoint_state(self.progress, self.spec))
 
     def _resume(self) -> None:
@@ -169,13 +175,14 @@ class Training:
         if found:
             tensors, self.progress = found
             self._load_weights(tensors)
-            restore_optimizer(self.optimizer, tensors)
+            self.optimizer.restore(tensors)
             log.info("resumed at step %d of %d", self.progress.step, self.steps)
 
     def _take_best(self) -> None:
         """The weights of the best validated epoch, where a score was measured."""
         if self.progress.best_step not in (None, self.progress.step):
-            self._load_weights(self.checkpoints.load(self.progress.best_step)[0])
+            unchecked = self.accelerator.is_main_process
+            self._load_weights(self.checkpoints.load(self.progress.best_step, check=unchecked)[0])
 
     def _load_weights(self, tensors: Mapping[str, Tensor]) -> None:
         prefix = "model."
@@ -183,10 +190,10 @@ class Training:
         self.module.load_state_dict(named, strict=False)
 
 
-def check_finite(step: int, losses: Mapping[str, float], norm: float) -> None:
-    """Raise HomingError, on every process alike, when a loss or the gradient's norm is not finite."""
+def check_finite(step: int, losses: Mapping[str, float], norm: float, bearable: bool) -> None:
+    """Raise HomingError, on every process alike, when a loss is not finite, or the gradient's norm and unbearable."""
     wrong = [f"the loss of {task} is {value}" for task, value in losses.items() if not math.isfinite(value)]
-    wrong += [] if math.isfinite(norm) else [f"the norm of the gradient is {norm}"]
+    wrong += [] if bearable else [f"the norm of the gradient is {norm}"]
     if wrong:
         raise HomingError(
             f"step {step}: {', '.join(wrong)}; no weights were changed and the last checkpoint is from before. Lower "

@@ -10,13 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from homing import tables
-from homing.captions.sampling import sample_caption
+from homing.captions.sampling import CLUES, sample_captions
 from homing.files import atomic_path
 from homing.model.clip import ClipParts, TwoTowers, build_clip, save_clip
 from homing.model.images import normalise
 from homing.model.losses import contrastive_terms
 from homing.photos.shards import ShardReader
-from homing.seeds import photo_rng
 from homing.sphere import haversine_km, km_to_chord, unit_vectors
 from homing.training.distributed import gather, world
 from homing.training.images import Images, kept_patches
@@ -57,16 +56,14 @@ class Pretraining:
 
     def load(self, batch: Batch) -> Inputs:
         inputs = self._read(self.train, batch.items, batch.epoch)
-        names = [self.train.clues[item]["photo_id"] for item in batch.items]
+        names = [self.train.images.photo_ids[item] for item in batch.items]
         share, patches = self.settings["patch_dropout"], self.parts.tower.patches
         kept = kept_patches(patches, share, self.seed, batch.epoch, names)
         return inputs if kept is None else (*inputs, kept)
 
     def _read(self, candidates: "Candidates", items: np.ndarray, epoch: int | None) -> tuple[Tensor, Tensor, Tensor]:
         """Images uint8 (n, 3, s, s), and the tokens of their captions with their mask (n, t)."""
-        captions = []
-        for clues in (candidates.clues[item] for item in items):
-            captions.append(sample_caption(clues, self.captions, photo_rng(self.seed, epoch or 0, clues["photo_id"])))
+        captions = sample_captions(candidates.clues, items, self.captions, self.seed, epoch or 0)
         return candidates.images.batch(items, epoch), *self.parts.tokens(captions, fixed=self.settings["compile"])
 
     def forward(self, module: nn.Module, inputs: Inputs) -> dict[str, Tensor]:
@@ -140,7 +137,7 @@ class Candidates:
 
     def __init__(self, frame: pd.DataFrame, images: Images, device: torch.device) -> None:
         self.images = images
-        self.clues = frame.astype(object).where(frame.notna(), None).to_dict("records")
+        self.clues = frame[["photo_id", *CLUES]]
         self.coordinates = frame[["latitude", "longitude"]].to_numpy()
         self.vectors = torch.from_numpy(unit_vectors(frame["latitude"], frame["longitude"])).float().to(device)
         # Every photo without a location text is a place of its own.
@@ -166,9 +163,9 @@ class Candidates:
 def prepare(spec: Spec, device: torch.device) -> Pretraining:
     """The stage of a spec: the tables and shards it names."""
     train, val, reader = read_photos(spec["inputs"])
-    captions = train[["location", "climate", "driving_side", "month", "season", "heading"]].stack().dropna()
-    parts = build_clip(spec["settings"]["model"], captions.tolist(), spec["seed"])
-    parts.tower.tune(spec["settings"]["pretrain"])
+    captions = [text for clue in CLUES for text in train[clue].dropna().unique()]
+    parts = build_clip(spec["settings"]["model"], captions, spec["seed"])
+    parts.tune(spec["settings"]["pretrain"])
     return Pretraining(parts, train, val, reader, spec, device)
 
 
@@ -178,7 +175,7 @@ def read_photos(inputs: Mapping[str, str]) -> tuple[pd.DataFrame, pd.DataFrame, 
     photos = tables.read(inputs["photos"], "photos", columns=["photo_id", "latitude", "longitude"])
     frame = photos.merge(tables.read(inputs["splits"], "splits"), on="photo_id", validate="1:1")
     frame = frame.merge(tables.read(inputs["captions"], "captions"), on="photo_id", validate="1:1")
-    frame = frame[[name in reader for name in frame["photo_id"]]].sort_values("photo_id")
+    frame = frame[reader.rows(frame["photo_id"]) >= 0].sort_values("photo_id")
     parts = [frame[frame["split"] == split].reset_index(drop=True) for split in ("train", "val")]
     return parts[0], parts[1], reader
 

@@ -8,7 +8,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from homing.errors import HomingError
+from homing.errors import HomingError, TransientError
 from homing.files import read_json
 from homing.training.checkpoint import Checkpoints
 from homing.training.distributed import total
@@ -29,7 +29,7 @@ def checkpoint_state(progress: Progress, spec: Mapping[str, Any]) -> dict[str, A
 def find_checkpoint(
     checkpoints: Checkpoints, spec: Mapping[str, Any], accelerator: Accelerator
 ) -> tuple[dict[str, Tensor], Progress] | None:
-    """Tensors and progress of the newest whole checkpoint; the first process chooses it for all.
+    """Tensors and progress of the newest whole checkpoint; the first process chooses and checks it for all.
 
     Raises HomingError when it is of another training.
     """
@@ -37,7 +37,7 @@ def find_checkpoint(
     step = int(total(torch.tensor(NONE if step is None else step, device=accelerator.device)))
     if step == NONE:
         return None
-    tensors, state = checkpoints.load(step)
+    tensors, state = checkpoints.load(step, check=False)
     if state["fingerprint"] != spec["fingerprint"]:
         raise HomingError(
             f"{checkpoints.folder}: its checkpoints are of another training: {first_difference(state, spec)}. Train "
@@ -47,12 +47,12 @@ def find_checkpoint(
 
 
 def check_still_ours(spec: Mapping[str, Any]) -> None:
-    """Raise HomingError when another launch has taken this training over, as of a node that was lost but lives on.
+    """Raise TransientError when another launch has taken this training over, as of a node that was lost but lives on.
 
     Each launch writes its spec where the one before had its own.
     """
     if read_json(spec["path"])["launch"] != spec["launch"]:
-        raise HomingError(f"{spec['checkpoints']}: another job has taken this training over; this one ends")
+        raise TransientError(f"{spec['checkpoints']}: another job has taken this training over; this one ends")
 
 
 def first_difference(state: Mapping[str, Any], spec: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGr
 from accelerate.tracking import get_available_trackers
 
 from homing.errors import HomingError
-from homing.files import atomic_path, read_json
+from homing.files import atomic_path, full_disk_told, read_json
 from homing.jobs import log, start_log
 from homing.training.loop import Training
 from homing.training.processes import die_with_parent, tell_launcher
@@ -32,24 +32,25 @@ def main(
     start_log(line="%(message)s")  # the rule's job adds the time
     torch.set_num_threads(spec["threads"])
     try:
-        accelerator = make_accelerator(spec, spec["settings"][settings_key]["mixed_precision"])
+        accelerator = make_accelerator(spec)
         if not accelerator.is_main_process:
             log.setLevel("WARNING")
         stage = prepare(spec, accelerator.device)
         training = Training(stage, spec["settings"][settings_key], spec, accelerator)
         training.run()
         if accelerator.is_main_process:
-            finish(stage, spec)
-            write_history(spec["outputs"]["history"], training.progress.history)
+            with full_disk_told():
+                finish(stage, spec)
+                write_history(spec["outputs"]["history"], training.progress.history)
     except HomingError as error:
         log.error("error: %s", error)
-        tell_launcher(spec, str(error))
+        tell_launcher(spec, error)
         sys.exit(1)
     accelerator.wait_for_everyone()
     accelerator.end_training()  # closes the trackers, and takes leave of the other processes
 
 
-def make_accelerator(spec: Spec, mixed_precision: str) -> Accelerator:
+def make_accelerator(spec: Spec) -> Accelerator:
     """Accelerate for the processes and the device at hand. Raises HomingError when a tracker is not installed."""
     trackers = ["tensorboard", *spec["trackers"]]
     available = [str(name) for name in get_available_trackers()]
@@ -61,7 +62,7 @@ def make_accelerator(spec: Spec, mixed_precision: str) -> Accelerator:
     warnings.filterwarnings("ignore", ".*broadcast_buffers", FutureWarning)  # accelerate has no newer name for it yet
     return Accelerator(
         cpu=not torch.cuda.is_available(),
-        mixed_precision=mixed_precision,
+        mixed_precision="no",  # `homing.model.precision` is ours, so that fp16 is tested without a GPU
         log_with=trackers,
         project_dir=spec["reports"],
         kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE), alone],

@@ -1,11 +1,13 @@
-"""From images to embeddings, batch by batch."""
+"""From images to embeddings, batch by batch, and embeddings as what the heads are trained on."""
 
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from homing.model.images import normalise
+from homing.model.precision import autocast
 from homing.model.towers import VisionTower
 from homing.training.ahead import load_ahead
 
@@ -13,6 +15,18 @@ if TYPE_CHECKING:
     from homing.training.images import Images
 
 TOKENS = 65_536  # of a batch, roughly: enough to fill a GPU, 0.5 GB of a large tower's activations
+
+
+class VectorInputs:
+    """Photos as cached embeddings (photos, d), in pinned memory where there is a GPU."""
+
+    def __init__(self, vectors: np.ndarray) -> None:
+        self.vectors = torch.from_numpy(vectors)
+
+    def __call__(self, items: np.ndarray, epoch: int | None) -> tuple[Tensor]:
+        shape = (len(items), self.vectors.shape[1])
+        chosen = torch.empty(shape, dtype=self.vectors.dtype, pin_memory=torch.cuda.is_available())
+        return (torch.index_select(self.vectors, 0, torch.from_numpy(items), out=chosen),)
 
 
 @torch.inference_mode()
@@ -25,6 +39,6 @@ def embed_items(
     found = []
     for _, pixels, _ in load_ahead(lambda chunk: images.batch(chunk, None), chunks):
         pixels = normalise(pixels.to(device, non_blocking=True), tower.preprocessing)
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        with autocast(device, precision):
             found.append(tower(pixels, pooling).half())
     return torch.cat(found).cpu().numpy()
