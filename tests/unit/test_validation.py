@@ -1,5 +1,6 @@
 """What is fitted is fitted on the validation photos alone: the rules' own scripts on tables of a small run."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -29,15 +30,22 @@ STEPS = {  # as rules/refine.smk has them: what each rule adds, and the photo se
     "build_refine_index": ({"index": "index"}, None),
     "fit_refinement": ({"fitted": "refine.json"}, None),
 }
+# Each script in a process of its own, which it ends; forked from one that has the libraries loaded.
 RUN = """
-import runpy, sys
+import json, os, runpy, sys
 from types import SimpleNamespace
-files, output, photo_set, refine = {files!r}, {output!r}, {photo_set!r}, {refine!r}
-snakemake = SimpleNamespace(
-    input=SimpleNamespace(**files), output=SimpleNamespace(**output), wildcards=SimpleNamespace(photo_set=photo_set),
-    log=[], rule={rule!r}, params=SimpleNamespace(settings={{"config": {{"refine": refine, "seed": 1}}}}),
-)
-runpy.run_path({script!r}, {{"snakemake": snakemake}})
+import homing.model.geolocator, homing.optics
+for rule, script, files, output, photo_set, refine in json.loads(sys.argv[1]):
+    snakemake = SimpleNamespace(
+        input=SimpleNamespace(**files), output=SimpleNamespace(**output), log=[f"{rule}.log"], rule=rule,
+        wildcards=SimpleNamespace(photo_set=photo_set), resources={"attempt": 1},
+        params=SimpleNamespace(settings={"config": {"refine": refine, "seed": 1}}),
+    )
+    process = os.fork()
+    if not process:
+        runpy.run_path(script, {"snakemake": snakemake})
+    if os.waitpid(process, 0)[1]:
+        sys.exit(f"{rule} failed")
 """
 
 
@@ -70,14 +78,13 @@ def small_run(folder: Path) -> None:
 
 def fitted(folder: Path) -> dict[str, bytes]:
     """The fitted files, by the scripts of the rules, one after the other."""
-    files = {name: str(folder / path) for name, path in FILES.items()}
+    files, jobs = {name: str(folder / path) for name, path in FILES.items()}, []
     for rule, (made, photo_set) in STEPS.items():
         output = {name: str(folder / path) for name, path in made.items()}
-        script = str(ROOT / f"workflow/scripts/{rule}.py")
-        code = RUN.format(files=files, output=output, photo_set=photo_set, refine=REFINE, rule=rule, script=script)
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        files |= output
+        jobs.append((rule, str(ROOT / f"workflow/scripts/{rule}.py"), files, output, photo_set, REFINE))
+        files = files | output
+    done = subprocess.run([sys.executable, "-c", RUN, json.dumps(jobs)], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     return {name: (folder / name).read_bytes() for name in ("calibration.json", "refine.json")}
 
 

@@ -1,15 +1,16 @@
 """Pretrain CLIP on the captions, launched by Accelerate; or hand the encoder over as it is."""
 
-from homing.files import atomic_path
 from homing.jobs import job
-from homing.model.clip import hand_over
 from homing.training.stage import run_stage
-from homing.training.start import write_history
 
 with job(snakemake) as config:
     if config["pretrain"]["enabled"]:
         run_stage("homing.training.pretrain", snakemake)
     else:
+        from homing.files import atomic_path
+        from homing.model.clip import hand_over
+        from homing.training.start import write_history
+
         with atomic_path(snakemake.output.model) as folder:
             hand_over(folder, config["model"], config["seed"])
         write_history(snakemake.output.history, [])

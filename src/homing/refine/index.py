@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from homing.optics import optics_clusters
 from homing.sphere import EARTH_RADIUS_KM, from_vectors, unit_vectors
 
 log = logging.getLogger(__name__)
@@ -136,6 +135,8 @@ def _order_vectors(
 
 def cluster_places(latitude: np.ndarray, longitude: np.ndarray, min_samples: int, xi: float) -> np.ndarray:
     """Labels 0..k-1 (n,) of the photos of one cell: density clusters, and each photo in none by itself."""
+    from homing.optics import optics_clusters  # all others that read an index would wait for scikit-learn
+
     labels = np.full(len(latitude), -1)
     if len(latitude) > min_samples:
         labels = optics_clusters(EARTH_RADIUS_KM * unit_vectors(latitude, longitude), min_samples, xi)
