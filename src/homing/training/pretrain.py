@@ -137,7 +137,7 @@ class Candidates:
 
     def __init__(self, frame: pd.DataFrame, images: Images, device: torch.device) -> None:
         self.images = images
-        self.clues = frame[["photo_id", *CLUES]]
+        self.clues = frame
         self.coordinates = frame[["latitude", "longitude"]].to_numpy()
         self.vectors = torch.from_numpy(unit_vectors(frame["latitude"], frame["longitude"])).float().to(device)
         # Every photo without a location text is a place of its own.
