@@ -15,12 +15,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-<<<<<<< HEAD
-from homing.errors import HomingError
-from homing.model.precision import autocast
-=======
 from homing.errors import HomingError, TransientError
->>>>>>> faults
+from homing.model.precision import autocast
 from homing.training.accumulate import Gradients
 from homing.training.ahead import load_ahead
 from homing.training.checkpoint import Checkpoints
