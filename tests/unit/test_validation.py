@@ -37,8 +37,8 @@ from types import SimpleNamespace
 import homing.model.geolocator, homing.optics
 for rule, script, files, output, photo_set, refine in json.loads(sys.argv[1]):
     snakemake = SimpleNamespace(
-        input=SimpleNamespace(**files), output=SimpleNamespace(**output), log=[], rule=rule,
-        wildcards=SimpleNamespace(photo_set=photo_set),
+        input=SimpleNamespace(**files), output=SimpleNamespace(**output), log=[f"{rule}.log"], rule=rule,
+        wildcards=SimpleNamespace(photo_set=photo_set), resources={"attempt": 1},
         params=SimpleNamespace(settings={"config": {"refine": refine, "seed": 1}}),
     )
     process = os.fork()
@@ -83,7 +83,7 @@ def fitted(folder: Path) -> dict[str, bytes]:
         output = {name: str(folder / path) for name, path in made.items()}
         jobs.append((rule, str(ROOT / f"workflow/scripts/{rule}.py"), files, output, photo_set, REFINE))
         files = files | output
-    done = subprocess.run([sys.executable, "-c", RUN, json.dumps(jobs)], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", RUN, json.dumps(jobs)], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return {name: (folder / name).read_bytes() for name in ("calibration.json", "refine.json")}
 
