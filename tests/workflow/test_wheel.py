@@ -1,6 +1,7 @@
 """The wheel, installed where there is no clone: it has its files, and the commands that need no workflow work."""
 
 import json
+import os
 import subprocess
 import sys
 import sysconfig
@@ -16,7 +17,8 @@ pytestmark = pytest.mark.workflow
 
 
 def run(*command, cwd, check=True) -> subprocess.CompletedProcess:
-    done = subprocess.run([*map(str, command)], cwd=cwd, capture_output=True, text=True, timeout=600)
+    bare = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # which may name a clone
+    done = subprocess.run([*map(str, command)], cwd=cwd, env=bare, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0 or not check, done.stdout + done.stderr
     return done
 
