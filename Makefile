@@ -8,7 +8,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CORES ?= all
-LONGEST_FIRST := tests/workflow tests/slurm tests/unit
+LONGEST_FIRST := tests/slurm tests/workflow tests/unit
 
 .PHONY: demo test guides lint docs bench env config format clean
 

@@ -110,7 +110,7 @@ def training_resources(stage):
 
 
 def tries_again(count):
-    """Retries, counted by the Snakemake that submits the jobs alone, and not once more by those that run within them."""
+    """Retries, counted by the Snakemake that submits the jobs alone. Those that run within them would make twenty tries of four."""
     return count if workflow.is_main_process else 0
 
 

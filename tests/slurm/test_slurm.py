@@ -97,7 +97,7 @@ def test_two_nodes_with_two_processes_give_the_loss_curve_of_one_process(seen, c
 
 
 def test_a_job_that_loses_a_process_and_its_node_and_is_cancelled_ends_with_the_same_weights(seen, checkout):
-    """Each of Snakemake's three retries is a job that goes on from the checkpoint, on the node that is left."""
+    """Each of Snakemake's three retries is one job more, and goes on from the checkpoint."""
     assert seen["second"] == 0, (checkout / "slurm_run.log").read_text()[-6000:]
     met = [fault.split(" on ")[0] for fault in seen["faults"]]
     assert met == ["kill_a_process: FAILED", "set_the_node_down: NODE_FAIL", "cancel: CANCELLED"]

@@ -44,6 +44,38 @@ def test_no_module_meets_both_halves(path):
     assert not (found & GEO and found & MODEL), f"{name(path)} reaches {sorted(found & (GEO | MODEL))}"
 
 
+def loaded_at_once(path: Path) -> set[str]:
+    """Packages that are imported before the first function is called."""
+    found, waiting, seen = set(), [path], {path}
+    while waiting:
+        for node in ast.parse(waiting.pop().read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = code._imports(ast.Module([node], []))
+                new = {code._module_file(own) for own in names} - seen - {None}
+                seen |= new
+                waiting += new
+                found |= {alias.name.split(".")[0] for alias in node.names if isinstance(node, ast.Import)}
+                found |= {node.module.split(".")[0]} if isinstance(node, ast.ImportFrom) else set()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("script", "absent", "present"),
+    [
+        ("pretrain_clip", "transformers", "torch"),
+        ("embed_photos", "transformers", "torch"),
+        ("finetune_geolocator", "transformers", "torch"),
+        ("fit_refinement", "sklearn", "pandas"),
+        ("refine_predictions", "sklearn", "pandas"),
+        ("read_out_predictions", "sklearn", "pandas"),
+    ],
+)
+def test_a_job_does_not_wait_for_what_it_never_calls(request, script, absent, present):
+    """They launch others, or read an index: each would be seconds later."""
+    loaded = loaded_at_once(request.config.rootpath / f"workflow/scripts/{script}.py")
+    assert absent not in loaded and present in loaded
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_no_room_knows_snakemake(path):
     assert "snakemake" not in packages(path)
