@@ -8,7 +8,6 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CORES ?= all
-LONGEST_FIRST := tests/slurm tests/workflow tests/unit
 
 .PHONY: demo test guides lint docs bench env config format clean
 
@@ -31,7 +30,7 @@ demo: env
 
 test: env
 	@echo "== Running the tests: library, workflow, and a real SLURM where Debian's slurm-wlm and munge are installed"
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not guides" $(LONGEST_FIRST)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not guides" tests
 
 guides: env
 	@echo "== Running every command of the guides, on small data in upstream's layout"

@@ -10,6 +10,16 @@ from homing.workers import let_threads_sleep
 let_threads_sleep()  # before torch is loaded: two tests at a time share the cores
 
 ROOT = Path(__file__).resolve().parents[1]
+LONGEST = ("test_slurm.py", "test_demo.py", "test_sample.py", "test_reruns.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first and the many short ones last, so that workers side by side end together.
+
+    The test cluster is up while the demo trains: it waits much.
+    """
+    order = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (order.get(item.path.name, len(order)), item.path.parent.name == "unit"))
 
 
 @pytest.fixture(scope="session")
