@@ -65,13 +65,15 @@ def loaded_at_once(path: Path) -> set[str]:
         ("pretrain_clip", "transformers", "torch"),
         ("embed_photos", "transformers", "torch"),
         ("finetune_geolocator", "transformers", "torch"),
+        ("calibrate_classifier", "transformers", "torch"),
+        ("predict_photos", "transformers", "torch"),
         ("fit_refinement", "sklearn", "pandas"),
         ("refine_predictions", "sklearn", "pandas"),
         ("read_out_predictions", "sklearn", "pandas"),
     ],
 )
 def test_a_job_does_not_wait_for_what_it_never_calls(request, script, absent, present):
-    """They launch others, or read an index: each would be seconds later."""
+    """They launch others, answer embeddings, or read an index: each would be seconds later."""
     loaded = loaded_at_once(request.config.rootpath / f"workflow/scripts/{script}.py")
     assert absent not in loaded and present in loaded
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,8 +13,10 @@ from torch import Tensor
 from homing.files import read_json, write_json
 from homing.model.heads import TASKS, GeoHeads
 from homing.model.images import Preprocessing, normalise
-from homing.model.towers import VisionTower, load_tower
 from homing.scales import REGRESSIONS, LabelScales
+
+if TYPE_CHECKING:
+    from homing.model.towers import VisionTower
 
 
 def make_targets(
@@ -40,7 +43,7 @@ class Geolocator:
     cells: pd.DataFrame
     pooling: str
     preprocessing: Preprocessing
-    vision: VisionTower | None = None
+    vision: "VisionTower | None" = None
 
     @torch.inference_mode()
     def embed(self, batch: Tensor) -> np.ndarray:
@@ -108,7 +111,7 @@ def load_geolocator(folder: str | Path, encoder: str | Path | None = None, tower
     heads = GeoHeads(description["dimension"], description["cells"])
     heads.load_state_dict(load_file(folder / "heads.safetensors"))
     source = folder / "vision" if description["vision_trained"] else encoder
-    vision = load_tower(source).eval() if source and tower else None
+    vision = _tower(source) if source and tower else None
     return Geolocator(
         heads=heads.eval(),
         scales=LabelScales(**description["scales"]),
@@ -117,3 +120,9 @@ def load_geolocator(folder: str | Path, encoder: str | Path | None = None, tower
         preprocessing=Preprocessing.load(folder),
         vision=vision,
     )
+
+
+def _tower(source: str | Path) -> "VisionTower":
+    from homing.model.towers import load_tower  # late: transformers takes seconds to import
+
+    return load_tower(source).eval()

@@ -4,6 +4,7 @@ The eight tasks are climate, month, temperature, precipitation, elevation, popul
 """
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +13,10 @@ from torch.nn import functional
 from homing.model.images import normalise
 from homing.model.losses import haversine_km
 from homing.model.smoothing import SmoothedCells
-from homing.model.towers import VisionTower
 from homing.scales import REGRESSIONS
+
+if TYPE_CHECKING:  # transformers takes seconds to import, and heads that answer embeddings need none of it
+    from homing.model.towers import VisionTower
 
 TASKS = ("climate", "month", "temperature", "precipitation", "elevation", "population", "latitude", "longitude")
 CLIMATES, MONTHS = 30, 12
@@ -55,7 +58,7 @@ class GeoHeads(nn.Module):
 class Classifier(nn.Module):
     """Heads on a vision tower, or on cached embeddings when there is no tower."""
 
-    def __init__(self, vision: VisionTower | None, heads: GeoHeads, pooling: str) -> None:
+    def __init__(self, vision: "VisionTower | None", heads: GeoHeads, pooling: str) -> None:
         super().__init__()
         self.vision, self.heads, self.pooling = vision, heads, pooling
 
