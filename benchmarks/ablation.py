@@ -17,9 +17,8 @@ import yaml
 from timing import sample_folder
 
 from homing.config import merge
+from homing.model.heads import TASKS
 from homing.shipped import ROOT
-
-TASKS = ("climate", "month", "temperature", "precipitation", "elevation", "population", "latitude", "longitude")
 
 
 def tasks_at(weight: float) -> dict[str, Any]:

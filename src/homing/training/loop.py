@@ -177,8 +177,8 @@ class Training:
     def _take_best(self) -> None:
         """The weights of the best validated epoch, where a score was measured."""
         if self.progress.best_step not in (None, self.progress.step):
-            unchecked = self.accelerator.is_main_process
-            self._load_weights(self.checkpoints.load(self.progress.best_step, check=unchecked)[0])
+            first = self.accelerator.is_main_process  # which sums the files for all
+            self._load_weights(self.checkpoints.load(self.progress.best_step, check=first)[0])
 
     def _load_weights(self, tensors: Mapping[str, Tensor]) -> None:
         prefix = "model."
