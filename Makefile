@@ -40,13 +40,13 @@ lint: env
 	@echo "== Checking style: ruff, snakefmt, config.yaml against its schema"
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check --line-length 120 Snakefile rules
-	$(BIN)/python -m homing.reference --check
+	$(BIN)/python -m homing.config.reference --check
 
 format: env
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format . ; $(BIN)/snakefmt --line-length 120 Snakefile rules
 
 config: env
-	$(BIN)/python -m homing.reference
+	$(BIN)/python -m homing.config.reference
 
 docs: env
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build

@@ -8,8 +8,8 @@ from pathlib import Path
 HERE = Path(str(workflow.current_basedir))  # also where another workflow uses this one as a module
 sys.path.insert(0, str(HERE / "src"))
 
-from homing.code import share_library
-from homing.workers import let_threads_sleep
+from homing.jobs.code import share_library
+from homing.jobs.workers import let_threads_sleep
 
 share_library()
 let_threads_sleep()

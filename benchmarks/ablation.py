@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 from timing import sample_folder
 
-from homing.config import merge
+from homing.config.configuration import merge
 from homing.model.heads import TASKS
 from homing.shipped import ROOT
 

@@ -17,10 +17,10 @@ from PIL import Image
 from timing import median_seconds, scale_of, show
 
 from homing import tables
-from homing.photos.archives import BLOCK, Tar, Zip
+from homing.importing.archives import BLOCK, Tar, Zip
+from homing.importing.recode import encode, fitting, prepare, recode
 from homing.photos.images import open_image
 from homing.photos.importing import import_photos
-from homing.photos.recode import encode, fitting, prepare, recode
 from homing.photos.shards import Shard, ShardReader, member_name
 from homing.photos.splits import assign_splits
 

@@ -36,13 +36,13 @@ from homing.model.smoothing import SmoothedCells
 from homing.model.towers import ATTENTION, ClipTower
 from homing.sphere import EARTH_RADIUS_KM
 from homing.training.accumulate import Gradients
-from homing.training.ahead import load_ahead
+from homing.training.data.prefetch import load_ahead
+from homing.training.data.sampler import Batch, Order
+from homing.training.data.vectors import VectorInputs, embed_items
 from homing.training.optimiser import Optimizer
-from homing.training.order import Batch, Order
-from homing.training.vectors import VectorInputs, embed_items
 
 try:
-    from homing.training.images import Images
+    from homing.training.data.images import Images
 except ImportError:  # simplejpeg or Pillow is missing
     Images = None
 

@@ -1,6 +1,6 @@
 # The configuration of each run, and the small functions that the other files of rules declare their inputs and resources with.
-from homing import config as configuration
-from homing.code import fingerprint
+from homing.config import configuration
+from homing.jobs.code import fingerprint
 from homing.sources import table
 from homing.sources.listing import listing
 
@@ -115,7 +115,7 @@ def tries_again(count):
 
 
 def which_try(wildcards, attempt):
-    """A resource of what is tried again, so that its job knows (homing.retries); as text, for it is no amount to be shared."""
+    """A resource of what is tried again, so that its job knows (homing.jobs.retries); as text, for it is no amount to be shared."""
     return str(attempt)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from homing.workers import let_threads_sleep
+from homing.jobs.workers import let_threads_sleep
 
 let_threads_sleep()  # before torch is loaded: two tests at a time share the cores
 
@@ -19,7 +19,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     The test cluster is up while the demo trains: it waits much.
     """
     order = {name: number for number, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: (order.get(item.path.name, len(order)), item.path.parent.name == "unit"))
+    items.sort(key=lambda item: (order.get(item.path.name, len(order)), "unit" in item.path.parts))
 
 
 @pytest.fixture(scope="session")

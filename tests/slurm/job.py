@@ -5,8 +5,8 @@ import sys
 
 from homing.errors import HomingError
 from homing.files import read_json
-from homing.jobs import start_log
-from homing.training.launch import Sizes, launch
+from homing.jobs.job import start_log
+from homing.training.launch.accelerate import Sizes, launch
 
 if __name__ == "__main__":
     start_log()

@@ -4,7 +4,7 @@ import os
 import time
 
 from homing.training import pretrain
-from homing.training.start import main
+from homing.training.worker import main
 
 
 class SlowPretraining(pretrain.Pretraining):

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 HERE = Path(__file__).parent
-UNIT = HERE.parent / "unit"
-sys.path[:0] = [str(HERE), str(HERE.parent / "workflow"), str(UNIT)]
+HELPERS = HERE.parent / "helpers"
+sys.path[:0] = [str(HERE), str(HERE.parent / "workflow"), str(HELPERS)]
 
 from checkout import TINY, copy_repository, snakemake  # noqa: E402
 from cluster import missing_programs  # noqa: E402
@@ -60,7 +60,7 @@ def seen(checkout, trainings) -> dict:
     """What the scenario saw on the cluster."""
     output = checkout / "seen.json"
     command = [sys.executable, HERE / "cluster.py", sys.executable, HERE / "scenario.py", checkout, output, trainings]
-    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": f"{checkout / 'src'}:{UNIT}"})
+    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": f"{checkout / 'src'}:{HELPERS}"})
     found = json.loads(output.read_text())
     assert found["first"] == 0, (checkout / "slurm_run.log").read_text()[-6000:]
     return found

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from homing import code
+from homing.jobs import code
 
 LIBRARY = code.SOURCE / "homing"
 GEO = {"geopandas", "shapely", "rasterio", "pyogrio", "dask", "distributed", "pyproj"}

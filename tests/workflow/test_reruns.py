@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from checkout import ROOT, TINY, copy_repository, planned_rules, snakemake
 
-from homing import config as configuration
+from homing.config import configuration
 from homing.plan.estimate import Request, make_plan
 from homing.plan.rates import benchmark_seconds
 

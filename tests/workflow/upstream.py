@@ -17,7 +17,7 @@ from homing.toyplanet.photos import scenes, take_photos, write_photos
 from homing.toyplanet.render import render
 from homing.toyplanet.world import World
 
-sys.path.insert(0, str(ROOT / "tests/unit"))
+sys.path.insert(0, str(ROOT / "tests/helpers"))
 import tiny_encoders
 
 PHOTOS, SIDE = 240, 48

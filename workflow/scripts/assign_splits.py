@@ -3,7 +3,7 @@
 import logging
 
 from homing import tables
-from homing.jobs import job
+from homing.jobs.job import job
 from homing.photos.leaks import without_leaks
 from homing.photos.splits import assign_splits
 

@@ -3,7 +3,7 @@
 from homing import tables
 from homing.embeddings import read_embeddings
 from homing.files import atomic_path
-from homing.jobs import job
+from homing.jobs.job import job
 from homing.photos.splits import in_set
 from homing.refine.index import build_index
 from homing.refine.retrieve import EXACT_PHOTOS, build_lists

@@ -3,10 +3,10 @@
 import pandas as pd
 
 from homing import tables
+from homing.confidence.calibration import calibrate
 from homing.embeddings import read_embeddings
-from homing.evaluate.calibration import calibrate
 from homing.files import write_json
-from homing.jobs import job, log
+from homing.jobs.job import job, log
 from homing.model.geolocator import load_geolocator
 from homing.photos.splits import in_set
 

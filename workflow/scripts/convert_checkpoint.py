@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from homing.jobs import job
+from homing.jobs.job import job
 from homing.model.convert import convert_checkpoint
 
 with job(snakemake):

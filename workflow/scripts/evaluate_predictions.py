@@ -13,7 +13,7 @@ from homing.evaluate.measures import score, score_some
 from homing.evaluate.stages import describe_stages, photos_in_cells, prototypes_in_cells
 from homing.evaluate.tasks import score_tasks
 from homing.files import write_json
-from homing.jobs import job
+from homing.jobs.job import job
 from homing.labels.areas import load_grid
 from homing.labels.names import name_places
 from homing.photos.splits import in_set

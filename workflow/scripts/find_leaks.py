@@ -2,7 +2,7 @@
 
 from homing import tables
 from homing.files import write_json
-from homing.jobs import job
+from homing.jobs.job import job
 from homing.photos.leaks import find_leaks, summary
 
 with job(snakemake) as config:

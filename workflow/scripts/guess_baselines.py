@@ -4,7 +4,7 @@ import pandas as pd
 
 from homing import tables
 from homing.evaluate.baselines import answers, constant_guess, nearest_rows, thumbnails
-from homing.jobs import job, log
+from homing.jobs.job import job, log
 from homing.photos.images import decode_image
 from homing.photos.shards import ShardReader
 from homing.photos.splits import in_set

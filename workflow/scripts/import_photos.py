@@ -1,7 +1,7 @@
 """Join the parts of a photo collection into one table, its shards and their index."""
 
-from homing.jobs import job
-from homing.photos.collect import collect_photos
+from homing.importing.collect import collect_photos
+from homing.jobs.job import job
 
 with job(snakemake) as config:
     collect_photos(

@@ -1,6 +1,6 @@
 """Label every photo of a data set."""
 
-from homing.jobs import job
+from homing.jobs.job import job
 from homing.labels.label import label_photos, lookups_of
 from homing.labels.rasters import LABELS
 

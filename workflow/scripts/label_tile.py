@@ -1,6 +1,6 @@
 """Look up the photos of one stretch of the globe, for label_photos."""
 
-from homing.jobs import job
+from homing.jobs.job import job
 from homing.labels.label import label_tile, lookups_of
 from homing.labels.rasters import LABELS
 

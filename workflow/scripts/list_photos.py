@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from homing.jobs import job
-from homing.photos.adapters import adapter_for
-from homing.photos.candidates import list_candidates
+from homing.importing.adapters import adapter_for
+from homing.importing.candidates import list_candidates
+from homing.jobs.job import job
 
 with job(snakemake) as config:
     files = [Path(file) for file in snakemake.input.get("files", [])]

@@ -9,7 +9,7 @@ from homing.geocells.hierarchy import hierarchy
 from homing.geocells.partition import LATTICES, make_geocells
 from homing.geocells.points import shaping_and_run_photos
 from homing.geocells.quality import measure
-from homing.jobs import job
+from homing.jobs.job import job
 
 with job(snakemake) as config:
     settings = config["geocells"]

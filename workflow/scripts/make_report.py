@@ -9,7 +9,7 @@ import pandas as pd
 from homing import tables
 from homing.files import atomic_path, read_json
 from homing.geocells.quality import per_cell
-from homing.jobs import job
+from homing.jobs.job import job
 from homing.photos.shards import ShardReader
 from homing.photos.splits import in_set
 from homing.report.geocells import Cells

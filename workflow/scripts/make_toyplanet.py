@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from homing.files import sha256
-from homing.jobs import job, log
+from homing.jobs.job import job, log
 from homing.toyplanet.layers import write_boundaries, write_driving_sides, write_rasters
 from homing.toyplanet.photos import write_photos
 from homing.toyplanet.world import World

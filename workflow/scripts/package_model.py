@@ -6,9 +6,9 @@ import geopandas as gpd
 
 from homing import tables
 from homing.files import atomic_path, read_json
-from homing.jobs import job
+from homing.jobs.job import job
+from homing.package.assemble import Parts, assemble
 from homing.package.card import describe
-from homing.report.package import Parts, assemble
 from homing.report.sources import sources_of
 
 with job(snakemake) as config:

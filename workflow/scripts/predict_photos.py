@@ -5,7 +5,7 @@ import pandas as pd
 from homing import tables
 from homing.embeddings import read_embeddings
 from homing.files import read_json
-from homing.jobs import job, log
+from homing.jobs.job import job, log
 from homing.model.geolocator import load_geolocator
 from homing.photos.splits import in_set
 from homing.refine.table import best_cells, to_table

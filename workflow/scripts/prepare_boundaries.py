@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from homing.files import atomic_path
-from homing.jobs import job
+from homing.jobs.job import job
 from homing.labels.boundaries import read_areas
 from homing.labels.grid import Grid
 

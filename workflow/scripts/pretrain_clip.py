@@ -1,7 +1,7 @@
 """Pretrain CLIP on the captions, launched by Accelerate; or hand the encoder over as it is."""
 
-from homing.jobs import job
-from homing.training.stage import run_stage
+from homing.jobs.job import job
+from homing.training.launch.job import run_stage
 
 with job(snakemake) as config:
     if config["pretrain"]["enabled"]:
@@ -9,7 +9,7 @@ with job(snakemake) as config:
     else:
         from homing.files import atomic_path
         from homing.model.clip import hand_over
-        from homing.training.start import write_history
+        from homing.training.worker import write_history
 
         with atomic_path(snakemake.output.model) as folder:
             hand_over(folder, config["model"], config["seed"])

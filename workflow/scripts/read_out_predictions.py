@@ -3,7 +3,7 @@
 from homing import tables
 from homing.embeddings import read_in_order
 from homing.files import read_json
-from homing.jobs import job
+from homing.jobs.job import job
 from homing.refine.fit import gated
 from homing.refine.index import RefineIndex
 from homing.refine.readout import best_score, hierarchical, median_point, mode_mean, nodes_above

@@ -3,7 +3,7 @@
 from homing import tables
 from homing.embeddings import read_in_order
 from homing.files import read_json
-from homing.jobs import job
+from homing.jobs.job import job
 from homing.refine.index import RefineIndex
 from homing.refine.search import refine
 from homing.refine.table import from_table, to_table

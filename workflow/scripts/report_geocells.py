@@ -6,7 +6,7 @@ from homing import tables
 from homing.files import atomic_path, read_json
 from homing.geocells.export import write_geopackage
 from homing.geocells.quality import per_cell
-from homing.jobs import job
+from homing.jobs.job import job
 from homing.report.geocells import Cells, render_geocells
 
 with job(snakemake) as config:

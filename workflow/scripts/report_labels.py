@@ -1,7 +1,7 @@
 """Write the page of a data set's labels."""
 
 from homing.files import atomic_path
-from homing.jobs import job
+from homing.jobs.job import job
 from homing.report.labels import LabelFiles, render_labels
 
 with job(snakemake):

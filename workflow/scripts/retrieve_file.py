@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from homing.config import resolve
-from homing.jobs import job
+from homing.config.configuration import resolve
+from homing.jobs.job import job
 from homing.sources.retrieve import Terms, retrieve
 from homing.sources.table import read_sources, source_row
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from homing.jobs import job
-from homing.photos.adapters import adapter_for
-from homing.photos.store import store_part
+from homing.importing.adapters import adapter_for
+from homing.importing.store import store_part
+from homing.jobs.job import job
 
 with job(snakemake) as config:
     part, parts = int(snakemake.wildcards.part), int(snakemake.wildcards.parts)

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from homing import config as configuration
-from homing.evaluate.provenance import provenance
+from homing.config import configuration
 from homing.evaluate.summary import durations, summarise
 from homing.files import read_json, write_json
-from homing.jobs import job
+from homing.jobs.job import job
+from homing.jobs.provenance import provenance
 
 with job(snakemake) as config:
     run = snakemake.wildcards.run

@@ -8,7 +8,7 @@ from homing import tables
 from homing.captions.clues import write_clues
 from homing.captions.sampling import sample_captions
 from homing.files import atomic_path
-from homing.jobs import job
+from homing.jobs.job import job
 
 PREVIEWED = 40
 

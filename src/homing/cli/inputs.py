@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from homing.errors import HomingError
-from homing.photos.adapters import COLUMN_NAMES, IMAGE_SUFFIXES, SUFFIX, match_columns
-from homing.photos.tabular import Table
+from homing.importing.adapters import COLUMN_NAMES, IMAGE_SUFFIXES, SUFFIX, match_columns
+from homing.importing.tabular import Table
 
 TABLES = {".csv", ".tsv", ".parquet"}
 VIEW_COLUMN = re.compile(r"(file|image)_(\d+)")

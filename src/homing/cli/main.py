@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from homing import __version__
 from homing.cli import compare, doctor, evaluate, export, init, plan, predict
 from homing.errors import HomingError
-from homing.workers import let_threads_sleep
+from homing.jobs.workers import let_threads_sleep
 
 NOBODY_READS = 141  # 128 + SIGPIPE, as the shell says it of other programs
 # Each page is light: what a command needs is imported when it runs.

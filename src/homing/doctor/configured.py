@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from homing import config as configuration
+from homing.config import configuration
 from homing.doctor.checks import Check, fail, listed, ok
 from homing.errors import HomingError
 from homing.sources.hosts import hub_token, kaggle_login

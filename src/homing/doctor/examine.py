@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from homing import config as configuration
+from homing.config import configuration
 from homing.doctor import machine
 from homing.doctor.checks import Check, fail
 from homing.doctor.configured import configured, used_rows

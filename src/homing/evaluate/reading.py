@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from homing.errors import HomingError
-from homing.photos.tabular import Table
+from homing.importing.tabular import Table
 
 # Usual names of each column, first match wins, capitals or not.
 COLUMNS = {

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from homing.confidence.describe import Ranked, describe_confidence
 from homing.errors import HomingError
 from homing.evaluate.bootstrap import cluster_numbers
 from homing.evaluate.ceilings import Points, ceilings, stages
-from homing.evaluate.confidence import Ranked, describe_confidence
 from homing.evaluate.distances import rows_of
 from homing.sphere import haversine_km
 

@@ -8,8 +8,8 @@ import geopandas as gpd
 import pandas as pd
 
 from homing.geocells.assign import assign
-from homing.geocells.centres import centre_count
 from homing.geocells.country import Settings
+from homing.geocells.methods.kmeans import centre_count
 from homing.geocells.partition import LATTICES, make_geocells
 from homing.geocells.quality import RADII_KM, measure
 

@@ -10,7 +10,7 @@ import pandas as pd
 import shapely
 
 from homing.errors import HomingError
-from homing.geocells.land import disjoint, unrolled
+from homing.geocells.geometry.land import disjoint, unrolled
 from homing.geocells.places import Places
 from homing.labels.grid import Grid
 

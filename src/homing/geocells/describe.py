@@ -6,7 +6,7 @@ import pandas as pd
 import shapely
 
 from homing.geocells.country import Cells, Country
-from homing.geocells.land import areas_km2, rolled
+from homing.geocells.geometry.land import areas_km2, rolled
 from homing.sphere import chord_to_km, from_vectors, unit_vectors
 
 

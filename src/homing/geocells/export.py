@@ -1,11 +1,13 @@
-"""The cells as a file for QGIS and other geographic information systems."""
+"""The cells for others to draw: a GeoPackage for QGIS, and simplified outlines for pages and packages."""
 
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import shapely
 
 LAYER = "geocells"
+OUTLINE_DEGREES = 0.05  # tolerance of the simplified outlines
 
 
 def write_geopackage(path: str | Path, cells: gpd.GeoDataFrame, oracle_km: np.ndarray) -> None:
@@ -14,3 +16,12 @@ def write_geopackage(path: str | Path, cells: gpd.GeoDataFrame, oracle_km: np.nd
     """
     table = cells.assign(area_ids=cells["area_ids"].map(",".join), oracle_km=oracle_km)
     table.to_file(path, driver="GPKG", layer=LAYER, engine="pyogrio", promote_to_multi=True)
+
+
+def simplified_outlines(cells: gpd.GeoDataFrame, tolerance: float = OUTLINE_DEGREES) -> gpd.GeoDataFrame:
+    """The cells with simplified geometries that still touch each other; a cell that would vanish keeps its own."""
+    shapes = cells.geometry.to_numpy()
+    simple = shapely.coverage_simplify(shapes, tolerance)
+    simple[shapely.is_empty(simple)] = shapes[shapely.is_empty(simple)]
+    kept = cells[["cell_id", "name", "region", "country_name", "photos"]]
+    return gpd.GeoDataFrame(kept, geometry=simple, crs="EPSG:4326")

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from homing.geocells.country import Settings
-from homing.geocells.divide import matched
-from homing.geocells.land import union
-from homing.geocells.merge import merge_small
+from homing.geocells.geometry.land import union
+from homing.geocells.methods.divide import matched
+from homing.geocells.methods.merge import merge_small
 from homing.sphere import from_vectors, unit_vectors
 
 

@@ -14,14 +14,14 @@ import numpy as np
 import pandas as pd
 
 from homing.errors import HomingError
-from homing.geocells.admin import admin_cells
-from homing.geocells.centres import kmeans_cells
 from homing.geocells.country import Cells, Country, Settings
 from homing.geocells.describe import describe
-from homing.geocells.lattices import Lattice, h3_cells, quadtree_cells, s2_cells
+from homing.geocells.methods.admin import admin_cells
+from homing.geocells.methods.kmeans import kmeans_cells
+from homing.geocells.methods.lattices import Lattice, h3_cells, quadtree_cells, s2_cells
+from homing.geocells.methods.semantic import exceptions, semantic_cells
 from homing.geocells.places import Places
-from homing.geocells.semantic import exceptions, semantic_cells
-from homing.workers import run
+from homing.jobs.workers import run
 
 CLUSTER_FROM = 50_000  # photos; fewer are divided before a cluster has started
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
-from homing.geocells.land import area_km2, areas_km2, disjoint, union
+from homing.geocells.geometry.land import area_km2, areas_km2, disjoint, union
 from homing.geocells.partition import LATTICES
 from homing.sphere import chord_to_km, haversine_km, unit_vectors
 

@@ -15,8 +15,8 @@ from homing.files import atomic_path
 from homing.labels import agreement
 from homing.labels.areas import AreaLookup
 from homing.labels.boundaries import NAMES
+from homing.labels.cache import as_arrow, measure_unknown, write_known
 from homing.labels.curve import curve_order
-from homing.labels.known import as_arrow, measure_unknown, write_known
 from homing.labels.measure import Lookup
 from homing.labels.rasters import LABELS, RasterLookup, Rules, raster_path
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from homing.workers import run
+from homing.jobs.workers import run
 
 CLUSTER_FROM = 20_000  # points; fewer are done before a cluster has started
 WORKER_MB = 1_200  # of a worker beside its points: Python, GDAL's cache, the part of the grid it reads

@@ -73,5 +73,5 @@ def photographers(photos: pd.DataFrame) -> dict[str, int]:
 def render(card: Mapping[str, Any], config: Mapping[str, Any], layout: str = "package") -> str:
     """README.md of a package, of a folder in the Hugging Face layout ("hf")."""
     shown = {name: label for name, label in SHOWN.items() if any(name in found for found in card["readouts"].values())}
-    template = environment().get_template("card.md.j2")
+    template = environment("package").get_template("card.md.j2")
     return template.render(card=card, config=config, shown=shown, layout=layout)

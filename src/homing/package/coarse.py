@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from homing.distributions import region
+from homing.confidence.distributions import region
 from homing.errors import HomingError
 from homing.package.layout import ANSWERS
 from homing.package.readouts import REGIONS

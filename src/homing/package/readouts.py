@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from homing.distributions import region
+from homing.confidence.distributions import region
 from homing.errors import HomingError
 from homing.package.layout import READOUTS
 from homing.refine.fit import gated

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from homing.photos.adapters import adapter_for
-from homing.photos.candidates import list_candidates
-from homing.photos.collect import collect_photos
-from homing.photos.store import store_part
+from homing.importing.adapters import adapter_for
+from homing.importing.candidates import list_candidates
+from homing.importing.collect import collect_photos
+from homing.importing.store import store_part
 
 
 def import_photos(

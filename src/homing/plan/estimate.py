@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from homing import config as configuration
-from homing.code import SOURCE
+from homing.config import configuration
 from homing.errors import HomingError
 from homing.files import read_json
+from homing.jobs.code import SOURCE
 from homing.plan.facts import Amounts, Facts, disk_gb
 from homing.plan.jobs import Job, planned_jobs, producers
 from homing.plan.rates import DEVICES, Measured, Model, file_gb, is_temporary, shipped

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from homing import config as configuration
+from homing.config import configuration
 from homing.errors import HomingError
 from homing.plan.encoders import Shape, shape_of
 from homing.plan.jobs import Job

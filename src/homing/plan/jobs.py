@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 
-from homing.code import SOURCE
 from homing.errors import HomingError
+from homing.jobs.code import SOURCE
 from homing.shipped import ROOT
 
 PLUGINS = ROOT / "workflow/plugins"

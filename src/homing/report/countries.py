@@ -6,11 +6,11 @@ import geopandas as gpd
 import numpy as np
 import shapely
 
-from homing.geocells.land import surface
+from homing.geocells.export import simplified_outlines
+from homing.geocells.geometry.land import surface
 from homing.report.geocells import drawn
 from homing.report.inputs import ANSWER, Inputs
 from homing.report.maps import WORLD, Map, Outline
-from homing.report.package import outlines
 from homing.report.page import km
 
 LEVELS_KM = {25: "≤ 25 km", 200: "≤ 200", 750: "≤ 750", 2500: "≤ 2,500", np.inf: "farther"}
@@ -38,7 +38,7 @@ def section(inputs: Inputs, land: dict[str, Outline]) -> dict[str, Any]:
 
 def outlines_by_country(cells: gpd.GeoDataFrame) -> dict[str, Outline]:
     """The cells of each country as one outline, as fine as a world map shows it."""
-    simple = outlines(cells, 1 / WORLD.pixels_per_degree).geometry.to_numpy()
+    simple = simplified_outlines(cells, 1 / WORLD.pixels_per_degree).geometry.to_numpy()
     rows = cells.groupby("country").indices
     whole = [surface(shapely.union_all(simple[at], grid_size=SEAM_DEGREES)) for at in rows.values()]
     names = cells[["cell_id", "name", "region", "country_name", "photos"]].iloc[[at[0] for at in rows.values()]]

@@ -10,10 +10,10 @@ import pandas as pd
 import shapely
 
 from homing.geocells.compare import FIGURES, Figure
-from homing.geocells.land import surface
+from homing.geocells.export import simplified_outlines
+from homing.geocells.geometry.land import surface
 from homing.report.charts import histogram
 from homing.report.maps import NORTH, SOUTH, WORLD, Map, Outline, Window
-from homing.report.package import outlines
 from homing.report.page import environment, km
 from homing.sphere import KM_PER_DEGREE
 
@@ -121,7 +121,7 @@ def error_shades(oracle_km: np.ndarray) -> tuple[list[str], list[tuple[str, str]
 
 def drawn(cells: gpd.GeoDataFrame, window: Window) -> list[Outline]:
     """The outline of each cell, as fine as the pixels of the map show."""
-    simple = outlines(cells, 1 / window.pixels_per_degree).geometry.to_numpy()
+    simple = simplified_outlines(cells, 1 / window.pixels_per_degree).geometry.to_numpy()
     parts, cell = shapely.get_parts(simple, return_index=True)
     size = shapely.area(parts)
     largest = np.zeros(len(cells))

@@ -11,10 +11,10 @@ from homing.photos.images import encode_jpeg
 
 
 @cache
-def environment() -> jinja2.Environment:
-    """The templates of this room; everything put into them is escaped unless it is SVG of our own."""
+def environment(room: str = "report") -> jinja2.Environment:
+    """The templates of a room; everything put into them is escaped unless it is SVG of our own."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("homing.report"),
+        loader=jinja2.PackageLoader(f"homing.{room}"),
         autoescape=jinja2.select_autoescape(["html.j2"]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

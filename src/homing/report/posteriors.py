@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from homing.distributions import region
-from homing.evaluate.confidence import LEVELS
+from homing.confidence.describe import LEVELS
+from homing.confidence.distributions import region
 from homing.report.geocells import drawn
 from homing.report.inputs import ANSWER, Inputs
 from homing.report.maps import NORTH, SOUTH, Map, Outline, Window

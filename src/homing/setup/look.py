@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from homing.errors import HomingError
-from homing.photos.adapters import COLUMN_NAMES, match_columns, renamed
-from homing.photos.archives import open_container
-from homing.photos.tabular import Table
+from homing.importing.adapters import COLUMN_NAMES, match_columns, renamed
+from homing.importing.archives import open_container
+from homing.importing.tabular import Table
 from homing.plan.facts import table_rows
 
 LOOKED_AT = 5000  # rows

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from homing.errors import HomingError
 from homing.model.towers import forget_programs
+from homing.training.data.sampler import Batch
 from homing.training.distributed import gather, total, world
-from homing.training.order import Batch
-from homing.training.stages import Inputs, Outputs, Stage
+from homing.training.protocol import Inputs, Outputs, Stage
 
 log = logging.getLogger(__name__)
 

@@ -22,12 +22,12 @@ import torch
 from homing import tables
 from homing.errors import HomingError
 from homing.files import atomic_path, full_disk_told, read_json, sha256
-from homing.jobs import start_log
+from homing.jobs.job import start_log
 from homing.photos.shards import ShardReader
 from homing.training.checkpoint import Checkpoints
-from homing.training.launch import allocated, launch
-from homing.training.processes import die_with_parent, tell_launcher
-from homing.training.stage import CHECKPOINTS, describe
+from homing.training.launch.accelerate import allocated, launch
+from homing.training.launch.job import CHECKPOINTS, describe
+from homing.training.launch.processes import die_with_parent, tell_launcher
 
 log = logging.getLogger(__name__)
 
@@ -104,8 +104,8 @@ def embed_parts(spec: Mapping[str, Any], process: int, processes: int, device: t
     """Write those of the missing parts that fall to this process."""
     # Here, since the job that launches it would wait for libraries that it never uses.
     from homing.model.towers import load_tower
-    from homing.training.images import Images
-    from homing.training.vectors import embed_items
+    from homing.training.data.images import Images
+    from homing.training.data.vectors import embed_items
 
     folder, inputs = Path(spec["folder"]), spec["inputs"]
     tower = load_tower(encoder_folder(inputs["model"])).eval().to(device)

@@ -19,13 +19,13 @@ from homing.model.losses import distances_km, unit_vectors
 from homing.model.smoothing import SmoothedCells
 from homing.model.towers import VisionTower, load_tower
 from homing.photos.shards import ShardReader
-from homing.training.ahead import load_ahead
+from homing.training.data.images import Images, kept_patches
+from homing.training.data.prefetch import load_ahead
+from homing.training.data.sampler import Batch, local_slice
+from homing.training.data.vectors import VectorInputs
 from homing.training.distributed import gather, world
-from homing.training.images import Images, kept_patches
-from homing.training.order import Batch, local_slice
-from homing.training.stages import Inputs
-from homing.training.start import Spec, main
-from homing.training.vectors import VectorInputs
+from homing.training.protocol import Inputs
+from homing.training.worker import Spec, main
 
 VALIDATION_BATCH = 256
 

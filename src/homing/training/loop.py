@@ -18,16 +18,16 @@ from torch import Tensor
 from homing.errors import HomingError, TransientError
 from homing.model.precision import autocast
 from homing.training.accumulate import Gradients
-from homing.training.ahead import load_ahead
 from homing.training.checkpoint import Checkpoints
+from homing.training.data.prefetch import load_ahead
+from homing.training.data.sampler import Batch, Order
 from homing.training.distributed import total, world
 from homing.training.meter import Meter
 from homing.training.optimiser import Optimizer, learning_rate
-from homing.training.order import Batch, Order
 from homing.training.progress import Progress
+from homing.training.protocol import Inputs, Stage
 from homing.training.reporter import Reporter
-from homing.training.resuming import check_still_ours, checkpoint_state, find_checkpoint
-from homing.training.stages import Inputs, Stage
+from homing.training.resume import check_still_ours, checkpoint_state, find_checkpoint
 
 log = logging.getLogger(__name__)
 

@@ -17,11 +17,11 @@ from homing.model.images import normalise
 from homing.model.losses import contrastive_terms
 from homing.photos.shards import ShardReader
 from homing.sphere import haversine_km, km_to_chord, unit_vectors
+from homing.training.data.images import Images, kept_patches
+from homing.training.data.sampler import Batch, local_slice
 from homing.training.distributed import gather, world
-from homing.training.images import Images, kept_patches
-from homing.training.order import Batch, local_slice
-from homing.training.stages import Inputs
-from homing.training.start import Spec, main
+from homing.training.protocol import Inputs
+from homing.training.worker import Spec, main
 
 MAX_SCALE = math.log(100)  # CLIP's clamp of the learned temperature (Radford et al. 2021)
 VALIDATED = 512  # photos; the loss depends on how many candidates there are

@@ -10,7 +10,7 @@ from typing import Any
 from accelerate import Accelerator
 from tqdm import tqdm
 
-from homing.training.processes import TERMINAL
+from homing.training.launch.processes import TERMINAL
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""Probabilities: calibration, regions that hold the true place, and what both are worth."""

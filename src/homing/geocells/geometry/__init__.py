@@ -1,0 +1,1 @@
+"""Geometry of geocells on the sphere: arcs, Voronoi cells, land, borders, outlines, S2."""

@@ -1,0 +1,1 @@
+"""The methods that partition the land into geocells."""

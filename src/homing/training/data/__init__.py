@@ -1,0 +1,1 @@
+"""Data of a training: the sampler, prefetching, images and cached vectors."""

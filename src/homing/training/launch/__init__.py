@@ -1,0 +1,1 @@
+"""Launch a training job: its spec, Accelerate, its processes."""

@@ -1,0 +1,75 @@
+"""What every process of a training job does first and last."""
+
+import json
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
+from accelerate.tracking import get_available_trackers
+
+from homing.errors import HomingError
+from homing.files import atomic_path, full_disk_told, read_json
+from homing.jobs.job import log, start_log
+from homing.training.launch.processes import die_with_parent, tell_launcher
+from homing.training.loop import Training
+from homing.training.protocol import Stage
+
+Spec = Mapping[str, Any]
+PATIENCE = timedelta(minutes=30)  # a process may decode or validate this long while the others wait
+
+
+def main(
+    prepare: Callable[[Spec, torch.device], Stage], finish: Callable[[Stage, Spec], None], settings_key: str
+) -> None:
+    """Read the spec named on the command line, train the stage, let the first process write its outputs."""
+    die_with_parent()
+    spec = read_json(sys.argv[1])
+    start_log(line="%(message)s")  # the rule's job adds the time
+    torch.set_num_threads(spec["threads"])
+    try:
+        accelerator = make_accelerator(spec)
+        if not accelerator.is_main_process:
+            log.setLevel("WARNING")
+        stage = prepare(spec, accelerator.device)
+        training = Training(stage, spec["settings"][settings_key], spec, accelerator)
+        training.run()
+        if accelerator.is_main_process:
+            with full_disk_told():
+                finish(stage, spec)
+                write_history(spec["outputs"]["history"], training.progress.history)
+    except HomingError as error:
+        log.error("error: %s", error)
+        tell_launcher(spec, error)
+        sys.exit(1)
+    accelerator.wait_for_everyone()
+    accelerator.end_training()  # closes the trackers, and takes leave of the other processes
+
+
+def make_accelerator(spec: Spec) -> Accelerator:
+    """Accelerate for the processes and the device at hand. Raises HomingError when a tracker is not installed."""
+    trackers = ["tensorboard", *spec["trackers"]]
+    available = [str(name) for name in get_available_trackers()]
+    for name in trackers:
+        if name not in available:
+            raise HomingError(f"trackers: {name!r} cannot be used, its package is not installed (pip install {name})")
+    # A process must be able to go forward without the others (`Gradients.fit`), and our buffers are constants.
+    alone = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
+    warnings.filterwarnings("ignore", ".*broadcast_buffers", FutureWarning)  # accelerate has no newer name for it yet
+    return Accelerator(
+        cpu=not torch.cuda.is_available(),
+        mixed_precision="no",  # `homing.model.precision` is ours, so that fp16 is tested without a GPU
+        log_with=trackers,
+        project_dir=spec["reports"],
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE), alone],
+    )
+
+
+def write_history(path: str | Path, history: list[dict[str, Any]]) -> None:
+    """One JSON object per logged step."""
+    with atomic_path(path) as partial:
+        partial.write_text("".join(json.dumps(entry) + "\n" for entry in history), encoding="utf-8")
