@@ -49,7 +49,7 @@ def loss_curves(history: Sequence[Mapping[str, Any]]) -> str:
         names = [name for name in steps[0] if name.startswith("loss.")]
         names = names if len(names) > 1 else ["loss"]
         for number, name in enumerate(names):
-            values = np.array([entry[name] for entry in steps])
+            values = np.array([entry[name] for entry in steps], dtype=float)  # null, not finite: a gap
             if not values.any():
                 continue
             window = max(1, len(values) // 25)
@@ -79,9 +79,8 @@ def validation_curve(history: Sequence[Mapping[str, Any]], name: str, label: str
         return None
 
     def draw(axes) -> None:
-        axes.plot(
-            [entry["epoch"] + 1 for entry in entries], [entry[name] for entry in entries], marker="o", color=PALETTE[0]
-        )
+        values = np.array([entry[name] for entry in entries], dtype=float)  # null, not finite: a gap
+        axes.plot([entry["epoch"] + 1 for entry in entries], values, marker="o", color=PALETTE[0])
         axes.set(xlabel="epoch", ylabel=label)
         axes.set_ylim(bottom=0)
 
