@@ -14,7 +14,7 @@ from matplotlib.ticker import LogFormatter
 
 INK = "#7d8590"  # stands for the colour of the page's text, see _svg
 DASHES = ("-", "--", "-.", ":")  # with the colours, so that lines are told apart without them
-COLOURS = {"refined": "#0f8b6d", "geocell": "#3b6fd4", "thumbnail": "#c98a1b", "constant": "#a4527c"}
+COLOURS = {"refined": "#0f8b6d", "classifier": "#3b6fd4", "thumbnail": "#c98a1b", "constant": "#a4527c"}
 PALETTE = ("#3b6fd4", "#0f8b6d", "#c98a1b", "#a4527c", "#6a57c2", "#c2573f", "#4c97a8", "#8a8f3a", "#777777")
 STYLE = {
     "svg.fonttype": "none", "svg.hashsalt": "homing", "font.family": "sans-serif", "font.size": 10,
