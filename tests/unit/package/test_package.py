@@ -59,7 +59,7 @@ def test_scores_and_areas_are_what_a_loop_finds(package, images):
     loaded = homing.load(package)
     answers = loaded.predict(images, top=CELLS, readout="classifier")
     vectors = loaded.embed(images)
-    probability = load_geolocator(package, tower=False).predict_vectors(vectors)["cell_probability"]
+    probability = load_geolocator(package, heads_only=True).predict_vectors(vectors)["cell_probability"]
     cells = pd.read_parquet(package / "cells.parquet")
     assert answers.groupby("photo")["probability"].sum().to_numpy() == pytest.approx(1, abs=1e-5)
     for row in answers.itertuples():
