@@ -25,7 +25,7 @@ FLOORS = """
     config    photos     labels
     jobs      tables     sources     refine     model
     files     captions   confidence  embeddings toyplanet
-    errors    shipped    sphere      optics     scales    seeds
+    errors    shipped    sphere      optics     scales    seeds     readouts
 """
 
 Graph = Mapping[str, frozenset[str]]
