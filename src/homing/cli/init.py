@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the arguments of the command to its parser."""
     command.description = (
         "Write config/<name>.yaml and profiles/<name>/profile.yaml, commented and checked by a dry run. On a terminal, "
         "what is not given is asked; --yes takes the defaults instead."

@@ -29,7 +29,7 @@ THREADS = 8  # that decode, at most
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the arguments of the command to its parser."""
     command.description = (
         "Say where photos may have been taken. The status is 0, 1 when some photos could not be read (told on stderr, "
         "the others are answered), 2 when nothing could be answered. GPS coordinates in a photo's EXIF are never used."
