@@ -12,6 +12,7 @@ from typing import Any
 
 from homing.errors import HomingError
 from homing.files import atomic_path, write_json
+from homing.readouts import ANSWER
 
 MAX_WIDTH = 40  # characters of a configuration value on the terminal
 
@@ -25,7 +26,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("runs", nargs="+", type=Path, metavar="RUN", help="folders results/runs/<run> of two or more finished runs")
     add("--set", default="test", metavar="NAME", help="photo set: test or the name of a benchmark (default: test)")
-    add("--readout", default="refined", metavar="NAME", help="readout to compare (default: refined)")
+    add("--readout", default=ANSWER, metavar="NAME", help=f"readout to compare (default: {ANSWER})")
     add("--output", type=Path, metavar="FILE.html", help="write an HTML page that needs no network")
     add("--json", type=Path, metavar="FILE", help="write all metrics as JSON")
     add("--draws", type=int, default=1000, metavar="N", help="bootstrap draws; 0 for no intervals (default: 1000)")

@@ -13,8 +13,21 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "a check fails. Nothing that was downloaded is run, and no token is shown."
     )
     add = command.add_argument
-    add("--configfile", nargs="+", action="extend", default=[], metavar="FILE", help="configuration files; later ones override earlier ones")
-    add("--profile", action="append", default=[], metavar="P", help="folder, file or name of a Snakemake profile; may be repeated (default: local)")
+    add(
+        "--configfile",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FILE",
+        help="configuration files; later ones override earlier ones",
+    )
+    add(
+        "--profile",
+        action="append",
+        default=[],
+        metavar="P",
+        help="folder, file or name of a Snakemake profile; may be repeated (default: local)",
+    )
     add("--json", action="store_true", help="print the checks as JSON")
 
 

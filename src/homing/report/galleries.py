@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from homing.evaluate import failures
-from homing.report.inputs import ANSWER, Inputs
+from homing.readouts import ANSWER
+from homing.report.inputs import Inputs
 from homing.report.photos import card, first_stored, similar_training_photos, spread_evenly
 
 SPREAD_PHOTOS, FAILURE_PHOTOS = 12, 6  # shown in each gallery

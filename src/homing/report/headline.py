@@ -4,27 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from homing.evaluate.published import beside
+from homing.readouts import ANSWER, TITLES
 from homing.report.charts import error_curves
-from homing.report.inputs import ANSWER, Inputs
-
-READOUTS = {
-    "refined": "Refined (the answer)",
-    "geocell": "Geocell classifier alone",
-    "mode": "Mean of the candidates near the most probable one",
-    "score": "Candidate with the highest expected score",
-    "median": "Candidate with the smallest expected error",
-    "hierarchy": "Levels of the hierarchy combined",
-    "retrieval": "Nearest training photo, if similar enough",
-    "thumbnail": "Training photo with the nearest 16 × 16 thumbnail",
-    "constant": "Best constant guess",
-}
+from homing.report.inputs import Inputs
 
 
 def section(inputs: Inputs) -> dict[str, Any]:
     """Return what the template headline_section.html.j2 shows: tables by photo set, and the error curves."""
     dataset = inputs.config["run_dataset"]
     sets = {name: table_of(name if name != "test" else dataset, found) for name, found in inputs.metrics.items()}
-    curves = {name: inputs.error_km[name] for name in READOUTS if name in inputs.error_km}
+    curves = {name: inputs.error_km[name] for name in TITLES if name in inputs.error_km}
     return {
         "test": sets.pop("test"),
         "benchmarks": sets,
@@ -36,7 +25,7 @@ def section(inputs: Inputs) -> dict[str, Any]:
 def table_of(dataset: str, found: Mapping[str, Any]) -> dict[str, Any]:
     """Return the table of a photo set: its readouts, and published systems or the reason why none compares."""
     systems, why = beside(dataset, found["n"])
-    readouts = {name: found["readouts"][name] for name in READOUTS if name in found["readouts"]}
+    readouts = {name: found["readouts"][name] for name in TITLES if name in found["readouts"]}
     return {
         "dataset": dataset,
         "photos": found["n"],

@@ -10,13 +10,14 @@ import shapely
 
 from homing.confidence.describe import LEVELS
 from homing.confidence.distributions import region
+from homing.readouts import ANSWER
 from homing.report.geocells import drawn
-from homing.report.inputs import ANSWER, Inputs
+from homing.report.inputs import Inputs
 from homing.report.maps import NORTH, SOUTH, Map, Outline, Window
 from homing.report.photos import card, spread_evenly
 
 MAX_CARDS = 6
-POSTERIOR = "geocell"  # the readout whose probabilities are drawn
+POSTERIOR = "classifier"  # the readout whose probabilities are drawn
 MARGIN, MIN_DEGREES = 0.12, 24.0  # margin as a share of the extent, and the smallest height of a map
 ASPECT, PIXELS = 1.6, 640.0  # width / height; width
 OTHER_CELLS = "posterior-more"
