@@ -5,6 +5,8 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from homing.cli.workflow import add_workflow_arguments
+
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to its parser."""
@@ -12,23 +14,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "Check this machine, and whether it has what a configuration and a profile need. The exit status is 0, or 1 if "
         "a check fails. Nothing that was downloaded is run, and no token is shown."
     )
-    add = command.add_argument
-    add(
-        "--configfile",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="FILE",
-        help="configuration files; later ones override earlier ones",
-    )
-    add(
-        "--profile",
-        action="append",
-        default=[],
-        metavar="P",
-        help="folder, file or name of a Snakemake profile; may be repeated (default: local)",
-    )
-    add("--json", action="store_true", help="print the checks as JSON")
+    add_workflow_arguments(command)
+    command.add_argument("--json", action="store_true", help="print the checks as JSON")
 
 
 def doctor(options: argparse.Namespace) -> int:

@@ -28,32 +28,20 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "invalid (reported on stderr, the others are scored); 2 if nothing can be scored."
     )
     add = command.add_argument
-    add(
-        "predictions",
-        type=Path,
-        metavar="PREDICTIONS",
-        help="columns photo_id, latitude, longitude; rows of rank 0 if ranked",
-    )
+    add("predictions", type=Path, metavar="PREDICTIONS", help="columns photo_id, latitude, longitude; rank if ranked")
     add("--truth", type=Path, required=True, help="the same columns with the true places; author and country if known")
     add("--against", type=Path, metavar="FILE", help="other predictions to compare with, photo by photo")
     add("--benchmark", metavar="NAME",
-        help="im2gps, im2gps3k, yfcc4k, yfcc26k or osv5m (default: recognised by number and ids of the photos)")  # fmt: skip
+        help="im2gps, im2gps3k, yfcc4k, yfcc26k or osv5m (default: recognised by its photos)")  # fmt: skip
     add("--expect", type=int, metavar="N", help="number of photos that the truth must have")
-    add(
-        "--radius",
-        type=float,
-        action="append",
-        metavar="KM",
-        help="report the share within this distance; may be repeated (default: 1 25 200 750 2500)",
-    )
+    add("--radius", type=float, action="append", metavar="KM",
+        help="report the share within this distance; may be repeated (default: 1 25 200 750 2500)")  # fmt: skip
     add("--draws", type=int, default=1000, metavar="N", help="bootstrap draws; 0 for no intervals (default: 1000)")
     add("--seed", type=int, default=0, help="seed of the bootstrap (default: 0)")
-    add(
-        "--cluster",
-        choices=["author", "place", "photo"],
-        help="unit of the bootstrap (default: author if known, else place)",
-    )
-    add("--areas", type=Path, metavar="FILE", help="boundaries for countries and regions: an edition, or areas.parquet")
+    add("--cluster", choices=["author", "place", "photo"],
+        help="unit of the bootstrap (default: author if known, else place)")  # fmt: skip
+    add("--areas", type=Path, metavar="FILE",
+        help="boundaries for countries and regions: an edition, or areas.parquet")  # fmt: skip
     add("--labels", type=Path, metavar="FILE", help="labels table with the true countries and regions")
     add("--splits", type=Path, metavar="FILE", help="splits table: score only the photos of --set")
     add("--set", default="test", help="split to score (default: test)")

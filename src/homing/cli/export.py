@@ -13,16 +13,13 @@ FORMATS = ("package", "hf", "onnx")
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to its parser."""
-    command.description = "Write the model of a finished run as a package, in the Hugging Face layout (hf), or as ONNX (docs/predicting.md)."
+    command.description = (
+        "Write the model of a finished run as a package, in the Hugging Face layout (hf) or as ONNX; "
+        "see docs/predicting.md."
+    )
     add = command.add_argument
     add("source", type=Path, metavar="RUN_OR_PACKAGE", help="folder results/runs/<run>, or a model package")
-    add(
-        "--to",
-        nargs=2,
-        required=True,
-        metavar=("FORMAT", "PATH"),
-        help="package, hf or onnx, and a path that does not exist",
-    )
+    add("--to", nargs=2, required=True, metavar=("FORMAT", "PATH"), help="package, hf or onnx, and a new path")
     add("--without-photos", action="store_true", help="leave out the index of training photos and round their places")
     add("--answers", choices=ANSWERS, default="exact",
         help="finest answers of the export (default: exact); region and country leave out the photos too")  # fmt: skip

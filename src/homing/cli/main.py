@@ -54,9 +54,7 @@ def command_line() -> argparse.ArgumentParser:
         module.add_arguments(command)
         command.set_defaults(run=run)
     completion = commands.add_parser("completion", help="print the shell completion of these commands")
-    completion.description = (
-        'Print shell completion code: eval "$(homing completion bash)", or homing completion fish | source'
-    )
+    completion.description = 'Use it by eval "$(homing completion bash)", or homing completion fish | source'
     completion.add_argument("shell", choices=["bash", "zsh", "fish"])
     completion.set_defaults(run=complete)
     return parser

@@ -5,39 +5,20 @@ import json
 import re
 from pathlib import Path
 
+from homing.cli.workflow import add_workflow_arguments
 from homing.errors import HomingError
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to its parser."""
     command.description = (
-        "Estimate the jobs, bytes, CPU and GPU time, disk and critical path of a run from rates that were measured here "
+        "Estimate the jobs, bytes, CPU and GPU time, disk and critical path of a run, from rates measured here "
         "(results/benchmarks), else from shipped rates. Nothing is downloaded or run."
     )
     add = command.add_argument
     add("targets", nargs="*", metavar="TARGET", help="rules or files, as for snakemake (default: all)")
-    add(
-        "--configfile",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="FILE",
-        help="configuration files; later ones override earlier ones",
-    )
-    add(
-        "--profile",
-        action="append",
-        default=[],
-        metavar="P",
-        help="folder, file or name of a Snakemake profile; may be repeated (default: local)",
-    )
-    add(
-        "--photos",
-        action="append",
-        default=[],
-        metavar="DATASET=N",
-        help="number of photos of a data set; may be repeated",
-    )
+    add_workflow_arguments(command)
+    add("--photos", action="append", default=[], metavar="DATASET=N", help="size of a data set; may be repeated")
     add("--gpu", metavar="KIND", help="a100, h100 or h200 (default: gpu_model of the profile, else a100)")
     add("--line-mbit", type=float, default=100, metavar="N", help="download speed in Mbit/s (default: 100)")
     add("--json", action="store_true", help="print the whole plan as JSON")

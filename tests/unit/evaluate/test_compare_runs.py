@@ -92,7 +92,7 @@ def test_keys_that_differ_are_named_with_the_values_of_all():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{a}"], "give two runs or more"),
+        (["{a}"], "give two or more runs"),
         (["{a}", "{folder}/results"], "results: no finished run, it has no provenance.json"),
         (["{a}", "{folder}/nowhere"], "nowhere: no finished run, it is no folder"),
         (["{a}", "{b}", "--readout", "mode"], "mode.parquet: no such predictions; readouts: refined"),
