@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from homing.errors import HomingError
-from homing.importing.adapters import COLUMN_NAMES, IMAGE_SUFFIXES, SUFFIX, match_columns
-from homing.importing.tabular import Table
+from homing.importing.adapters import COLUMN_NAMES, IMAGE_SUFFIX, IMAGE_SUFFIXES, match_columns
+from homing.text_tables import TextTable
 
 TABLES = {".csv", ".tsv", ".parquet"}
 VIEW_COLUMN = re.compile(r"(file|image)_(\d+)")
@@ -72,7 +72,7 @@ def of_table(path: Path) -> list[Item]:
     file_0, file_1, ..., or rows of one photo_id with a column `view`. Raises HomingError for a table without rows,
     without the column, or with a row without a file.
     """
-    table = Table.of(path)
+    table = TextTable.from_path(path)
     names = match_columns(table, {})
     views = sorted((int(match[2]), name) for name in table.header if (match := VIEW_COLUMN.fullmatch(name)))
     columns = [name for _, name in views] or [names[name] for name in ("file",) if name in names]
@@ -85,17 +85,17 @@ def of_table(path: Path) -> list[Item]:
         paths = tuple(path.parent / file for file in files)
         key = photo_id if together else number
         before = rows[key].files if key in rows else ()
-        rows[key] = Item(photo_id or re.sub(SUFFIX, "", files[0]).replace("/", "_"), before + paths)
+        rows[key] = Item(photo_id or re.sub(IMAGE_SUFFIX, "", files[0]).replace("/", "_"), before + paths)
     if not rows:
         raise HomingError(f"{path}: a table without rows")
     return list(rows.values())
 
 
-def _rows(table: Table, photo_id: str | None, columns: Sequence[str]) -> Iterator[tuple[int, str, list[str]]]:
+def _rows(table: TextTable, photo_id: str | None, columns: Sequence[str]) -> Iterator[tuple[int, str, list[str]]]:
     """Yield number, photo_id ("" without) and files of each row."""
     wanted = list(dict.fromkeys([*([photo_id] if photo_id else []), *columns]))
     for batch in table.batches(wanted):
-        for row, reason, _ in batch.broken:
+        for row, reason, _ in batch.invalid:
             raise HomingError(f"{table.name}: row {row + 1}: {reason}")
         ids = batch.cells[photo_id] if photo_id else [""] * len(batch.cells)
         for row, name, files in zip(batch.rows, ids, batch.cells[list(columns)].to_numpy(), strict=True):

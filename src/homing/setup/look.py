@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from homing.errors import HomingError
-from homing.importing.adapters import COLUMN_NAMES, match_columns, renamed
+from homing.importing.adapters import COLUMN_NAMES, match_columns, read_renamed
 from homing.importing.archives import open_container
-from homing.importing.tabular import Table
 from homing.plan.facts import table_rows
+from homing.text_tables import TextTable
 
 INSPECTED_ROWS = 5000
 CHECKED_PHOTOS = 200
@@ -48,7 +48,7 @@ def inspect_table(path: Path, images: Path, given: Mapping[str, str]) -> TableLa
 
     Raises HomingError naming the columns of the table if latitude or longitude is not among them.
     """
-    table = Table.of(path)
+    table = TextTable.from_path(path)
     found = TableLayout(columns=dict(given) | _unusual_names(table, given))
     found.names = match_columns(table, _without_patterns(found.columns))
     for wanted in ("latitude", "longitude"):
@@ -75,7 +75,7 @@ def _without_patterns(columns: Mapping[str, str]) -> dict[str, str]:
     return {ours: theirs for ours, theirs in columns.items() if "{" not in theirs}
 
 
-def _unusual_names(table: Table, given: Mapping[str, str]) -> dict[str, str]:
+def _unusual_names(table: TextTable, given: Mapping[str, str]) -> dict[str, str]:
     """Return the columns that only `MORE_NAMES` recognises."""
     lower = {name.strip().lower(): name for name in reversed(table.header)}
     found: dict[str, str] = {}
@@ -86,10 +86,10 @@ def _unusual_names(table: Table, given: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _first_rows(table: Table, names: Mapping[str, str]) -> pd.DataFrame:
+def _first_rows(table: TextTable, names: Mapping[str, str]) -> pd.DataFrame:
     """Return the first rows under our names, as text."""
     frames, count = [], 0
-    for batch in renamed(table, names):
+    for batch in read_renamed(table, names):
         frames.append(batch.cells)
         count += len(batch.cells)
         if count >= INSPECTED_ROWS:
