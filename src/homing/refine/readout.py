@@ -68,8 +68,8 @@ def median_point(candidates: Candidates) -> Candidates:
     """Return the geometric median on the sphere: the place with the smallest expected distance.
 
     Weiszfeld's algorithm in the tangent plane (Fletcher, Venkatasubramanian, Joshi 2009), started at the best
-    candidate; the step of Vardi and Zhang (2000) when the iterate is at a candidate. The expected distance on a sphere can
-    have several local minima: the answer is one of them, never worse than the best candidate.
+    candidate; the step of Vardi and Zhang (2000) when the iterate is at a candidate. The expected distance on a sphere
+    can have several local minima: the answer is one of them, never worse than the best candidate.
     """
 
     def answer(weights: np.ndarray, points: np.ndarray, distance_nkk: np.ndarray) -> np.ndarray:
@@ -168,7 +168,7 @@ def _weiszfeld(weights: np.ndarray, points: np.ndarray, start: np.ndarray) -> np
 
 
 def _tangents(at: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the tangent vectors (n, k, 3) from `at` (n, 3) to points (n, k, 3), and the angles (n, k), their lengths."""
+    """Return tangent vectors (n, k, 3) from `at` (n, 3) to points (n, k, 3), and the angles (n, k), their lengths."""
     across = points - np.einsum("nkd,nd->nk", points, at)[..., None] * at[:, None]
     sine, cosine = np.linalg.norm(across, axis=-1), np.einsum("nkd,nd->nk", points, at)
     angle = np.arctan2(sine, cosine)
