@@ -8,7 +8,7 @@ import pytest
 
 from homing import tables
 from homing.photos.leaks import find_leaks, summary, without_leaks
-from homing.photos.splits import Blocks, assign_splits, cap, in_box, uniform
+from homing.photos.splits import Blocks, assign_splits, circle_extent, in_box, uniform
 
 KM_PER_DEGREE = 6371.0088 * np.pi / 180
 SHARES = {"val_share": 0.2, "test_share": 0.2, "regions": [], "buffer_km": 0}
@@ -82,7 +82,7 @@ def circle(latitude: float, longitude: float, radius_km: float) -> tuple[np.ndar
 @pytest.mark.parametrize("radius_km", [1.0, 300.0, 2500.0])
 @pytest.mark.parametrize("latitude", [0.0, 37.0, -65.0])
 def test_a_cap_is_no_wider_than_its_circle(latitude, radius_km):
-    north, east = cap(np.array([latitude]), radius_km)
+    north, east = circle_extent(np.array([latitude]), radius_km)
     around = circle(latitude, 10.0, radius_km)
     assert north[0] == pytest.approx(radius_km / KM_PER_DEGREE, rel=1e-6)
     if abs(latitude) + radius_km / KM_PER_DEGREE < 90:
@@ -92,8 +92,8 @@ def test_a_cap_is_no_wider_than_its_circle(latitude, radius_km):
 
 
 def test_a_cap_over_a_pole_spans_all_longitudes():
-    assert cap(np.array([89.0, -89.0, 89.0]), 1.01 * KM_PER_DEGREE)[1].tolist() == [180] * 3
-    assert (cap(np.array([89.0, -89.0]), 0.99 * KM_PER_DEGREE)[1] < 90).all()
+    assert circle_extent(np.array([89.0, -89.0, 89.0]), 1.01 * KM_PER_DEGREE)[1].tolist() == [180] * 3
+    assert (circle_extent(np.array([89.0, -89.0]), 0.99 * KM_PER_DEGREE)[1] < 90).all()
 
 
 def test_blocks_fill_the_globe_in_rows_of_one_height_and_columns_of_one_width():
@@ -133,7 +133,7 @@ def test_by_distance_is_what_a_loop_over_all_blocks_finds():
     drawn = [number(count, 5) for count in range(len(places))]
     rank = [2 if share < 0.2 else 1 if share < 0.4 else 0 for share in drawn]
     for latitude, longitude, found in zip(photos["latitude"], photos["longitude"], split, strict=True):
-        north, east = (side[0] for side in cap(np.array([latitude]), 200.0))
+        north, east = (side[0] for side in circle_extent(np.array([latitude]), 200.0))
         own, near = None, []
         for (row, column), value in zip(places, rank, strict=True):
             south, width = -90 + height * row, 360 / blocks.columns[row]

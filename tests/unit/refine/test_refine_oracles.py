@@ -6,10 +6,10 @@ import pytest
 
 from homing.refine import fit as fitting
 from homing.refine import retrieve, search
-from homing.refine.fit import SURE, errors_km, fit, fit_gate, gated, is_clear_gain, loss
+from homing.refine.fit import SURE, errors_km, fit, fit_gate, is_clear_gain, loss
 from homing.refine.index import RefineIndex, build_index, cluster_places, unit_length
 from homing.refine.readout import best_score, hierarchical, median_point, mode_mean, nodes_above
-from homing.refine.retrieve import Lists, Neighbours, build_lists, nearest_photos
+from homing.refine.retrieve import Lists, Neighbours, build_lists, gated, nearest_photos
 from homing.refine.search import Candidates, refine
 
 EARTH_KM = 6371.0088
