@@ -18,7 +18,7 @@ import shapely
 from rasterio.windows import Window
 from timing import median_seconds, sample_folder, scale_of, show
 from timing.planet import build_areas, read_places, write_photos, write_rasters
-from timing.processes import watched
+from timing.processes import run_measured
 
 from homing import tables
 from homing.labels.areas import AreaLookup
@@ -175,17 +175,17 @@ def _decode(layer: str, windows: list[Window]) -> None:
 def time_rule(folder: Path, count: int, places: np.ndarray) -> dict[str, float]:
     """Time the whole rule with reading and writing, and measure the memory of all its processes; time it again for a
     tenth of the photos, for a few more photos, and for another climate."""
-    seconds, peak = watched(run, folder, "photos.parquet", "cache.parquet", WORKERS)
-    alone, _ = watched(run, folder, "photos.parquet", "alone.parquet", 1)
+    seconds, peak = run_measured(run, folder, "photos.parquet", "cache.parquet", WORKERS)
+    alone, _ = run_measured(run, folder, "photos.parquet", "alone.parquet", 1)
     tenth = write_photos(folder / "tenth.parquet", count // 10, places, seed=1)
-    small, _ = watched(run, folder, "tenth.parquet", "tenth_cache.parquet", WORKERS)
+    small, _ = run_measured(run, folder, "tenth.parquet", "tenth_cache.parquet", WORKERS)
     more = write_photos(folder / "more.parquet", count, places)
     extra = write_photos(folder / "extra.parquet", 1_000, places, seed=2)
     extra["photo_id"] = "new-" + extra["photo_id"]
     tables.write(folder / "more.parquet", pd.concat([more, extra], ignore_index=True), "photos")
-    grown, _ = watched(run, folder, "more.parquet", "cache.parquet", WORKERS)
+    grown, _ = run_measured(run, folder, "more.parquet", "cache.parquet", WORKERS)
     os.utime(folder / "climate.tif")
-    climate, _ = watched(run, folder, "more.parquet", "cache.parquet", WORKERS)
+    climate, _ = run_measured(run, folder, "more.parquet", "cache.parquet", WORKERS)
     return {
         "full_seconds": seconds,
         "full_peak_gb": peak,

@@ -1,12 +1,15 @@
 # Every prediction file of a photo set is scored by the same evaluator, baselines included.
-READOUTS = ["geocell", "refined", *FURTHER_READOUTS, "constant", "thumbnail"]
+from homing import readouts
 
 
 rule evaluate_predictions:
     input:
         unpack(truth),
         unpack(leak_table),
-        **{name: f"results/runs/{{run}}/predictions/{{photo_set}}/{name}.parquet" for name in [*READOUTS, "tasks"]},
+        **{
+            name: f"results/runs/{{run}}/predictions/{{photo_set}}/{name}.parquet"
+            for name in [*readouts.NAMES, "tasks"]
+        },
         splits="results/runs/{run}/splits.parquet",
         geocells="results/runs/{run}/geocells/geocells.parquet",
         assignments="results/runs/{run}/geocells/assignments.parquet",

@@ -1,6 +1,6 @@
 # Predictions of a photo set: the classifier's, the refined ones, the places read out of them, and the baselines, all in
 # the same table.
-FURTHER_READOUTS = ["mode", "score", "median", "hierarchy", "retrieval"]
+from homing.readouts import FURTHER
 
 
 rule calibrate_classifier:
@@ -36,7 +36,7 @@ rule predict_photos:
         calibration="results/runs/{run}/calibration.json",
         splits="results/runs/{run}/splits.parquet",
     output:
-        predictions="results/runs/{run}/predictions/{photo_set}/geocell.parquet",
+        predictions="results/runs/{run}/predictions/{photo_set}/classifier.parquet",
         tasks="results/runs/{run}/predictions/{photo_set}/tasks.parquet",
     log:
         "results/logs/{run}/predict_photos/{photo_set}.log",
@@ -85,7 +85,7 @@ rule build_refine_index:
 rule fit_refinement:
     input:
         unpack(lambda wildcards: embeddings(wildcards, run_dataset(wildcards))),
-        predictions="results/runs/{run}/predictions/val/geocell.parquet",
+        predictions="results/runs/{run}/predictions/val/classifier.parquet",
         photos=lambda wildcards: photo_files(run_dataset(wildcards))["photos"],
         splits="results/runs/{run}/splits.parquet",
         index="results/runs/{run}/refine_index",
@@ -123,7 +123,7 @@ rule fit_refinement:
 rule refine_predictions:
     input:
         unpack(lambda wildcards: embeddings(wildcards, set_dataset(wildcards))),
-        predictions="results/runs/{run}/predictions/{photo_set}/geocell.parquet",
+        predictions="results/runs/{run}/predictions/{photo_set}/classifier.parquet",
         index="results/runs/{run}/refine_index",
         fitted="results/runs/{run}/refine.json",
     output:
@@ -156,7 +156,7 @@ rule read_out_predictions:
         hierarchy="results/runs/{run}/geocells/hierarchy.parquet",
         fitted="results/runs/{run}/refine.json",
     output:
-        **{name: f"results/runs/{{run}}/predictions/{{photo_set}}/{name}.parquet" for name in FURTHER_READOUTS},
+        **{name: f"results/runs/{{run}}/predictions/{{photo_set}}/{name}.parquet" for name in FURTHER},
     log:
         "results/logs/{run}/read_out_predictions/{photo_set}.log",
     benchmark:
@@ -211,5 +211,5 @@ rule refine:
             f"results/runs/{run}/predictions/{photo_set}/{readout}.parquet"
             for run in RUNS
             for photo_set in photo_sets(run)
-            for readout in ["refined", *FURTHER_READOUTS]
+            for readout in ["refined", *FURTHER]
         ],

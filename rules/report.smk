@@ -106,7 +106,7 @@ rule report_geocells:
 rule make_report:
     input:
         unpack(lambda wildcards: photo_files(run_dataset(wildcards))),
-        **{name: f"results/runs/{{run}}/predictions/test/{name}.parquet" for name in READOUTS},
+        **{name: f"results/runs/{{run}}/predictions/test/{name}.parquet" for name in readouts.NAMES},
         labels=lambda wildcards: f"results/labels/{run_dataset(wildcards)}/labels.parquet",
         splits="results/runs/{run}/splits.parquet",
         summary="results/runs/{run}/summary.json",

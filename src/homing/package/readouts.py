@@ -7,19 +7,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from homing.confidence.distributions import region
+from homing.confidence.regions import smallest_region
 from homing.errors import HomingError
-from homing.package.layout import READOUTS
-from homing.refine.fit import gated
+from homing.geoscore import MAX_SCORE, relative_score
+from homing.readouts import ANSWER, CLASSIFIER, NEED_PHOTOS, PACKAGED
 from homing.refine.index import RefineIndex
-from homing.refine.readout import GEOSCORE_KM, best_score, hierarchical, median_point, mode_mean
-from homing.refine.retrieve import Lists, nearest_photos
-from homing.refine.search import Candidates, refine
+from homing.refine.readout import best_score, hierarchical, median_point, mode_mean
+from homing.refine.retrieve import Lists, gated, nearest_photos
+from homing.refine.search import COLUMNS, Candidates, refine
 from homing.refine.table import best_cells, to_table
 from homing.sphere import chord_to_km, unit_vectors
 
-NEED_PHOTOS = ("refined", "retrieval")
-MOST_SCORE = 5000.0
 REGIONS = {"area_50_km2": 0.5, "area_90_km2": 0.9}
 
 
@@ -37,13 +35,13 @@ class Answerer:
 
     def readout(self, asked: str | None) -> str:
         """The rule to answer by: `asked`, or the usual one. Raises HomingError for one that cannot be done."""
-        chosen = asked or ("refined" if self.index else "geocell")
-        if chosen not in READOUTS:
-            raise HomingError(f"readout {chosen!r}: choose one of {', '.join(READOUTS)}")
+        chosen = asked or (ANSWER if self.index else CLASSIFIER)
+        if chosen not in PACKAGED:
+            raise HomingError(f"readout {chosen!r}: choose one of {', '.join(PACKAGED)}")
         if chosen in NEED_PHOTOS and not self.index:
             raise HomingError(
                 f"readout {chosen!r} compares with training photos, and this package was exported without them; it "
-                f"answers by {', '.join(name for name in READOUTS if name not in NEED_PHOTOS)}"
+                f"answers by {', '.join(name for name in PACKAGED if name not in NEED_PHOTOS)}"
             )
         return chosen
 
@@ -58,7 +56,7 @@ class Answerer:
         table["expected_score"] = self._expected_scores(answers, placed, probability).ravel()
         repeat = answers.cell_id.shape[1]
         for name, level in REGIONS.items():
-            areas = region(probability, level) @ self.cells["area_km2"].to_numpy()
+            areas = smallest_region(probability, level) @ self.cells["area_km2"].to_numpy()
             table[name] = np.repeat(areas, repeat)
         names = self.cells[["cell_id", "name", "region", "country", "country_name"]]
         return table.merge(names, on="cell_id", how="left")
@@ -66,7 +64,7 @@ class Answerer:
     def _placed(self, kept: Candidates, vectors: np.ndarray, readout: str) -> Candidates:
         """The best cells, placed and ranked by the training photos as in the run's evaluation."""
         best = kept.best(self.settings["top_cells"])
-        if readout == "geocell" or self.index is None:
+        if readout == CLASSIFIER or self.index is None:
             return best
         return refine(self.index, vectors, best, self.settings["temperature"], self.settings["max_move_km"])
 
@@ -95,12 +93,12 @@ class Answerer:
         near = _worth(points @ unit_vectors(placed.latitude, placed.longitude).swapaxes(1, 2))
         far = _worth(points @ middles.T)
         score = np.einsum("nkj,nj->nk", near, placed.probability) + np.einsum("nkc,nc->nk", far, elsewhere)
-        return MOST_SCORE * score
+        return MAX_SCORE * score
 
 
 def _worth(cosine: np.ndarray) -> np.ndarray:
     """exp(-distance / 1492.7 km) of unit vectors with these products."""
-    return np.exp(-chord_to_km(np.sqrt(np.maximum(2 - 2 * cosine, 0))) / GEOSCORE_KM)
+    return relative_score(chord_to_km(np.sqrt(np.maximum(2 - 2 * cosine, 0))))
 
 
 def _ranked(first: Candidates, placed: Candidates, kept: Candidates, top: int) -> Candidates:
@@ -112,6 +110,4 @@ def _ranked(first: Candidates, placed: Candidates, kept: Candidates, top: int) -
 
 
 def _beside(one: Candidates, other: Candidates) -> Candidates:
-    return Candidates(
-        *(np.concatenate([getattr(one, name), getattr(other, name)], axis=1) for name in Candidates.__annotations__)
-    )
+    return Candidates(*(np.concatenate([getattr(one, name), getattr(other, name)], axis=1) for name in COLUMNS))

@@ -1,30 +1,19 @@
-"""Section: how far off, every readout with its intervals, and published systems where they compare."""
+"""Section on the geolocation error: every readout with its intervals, and published systems where they compare."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from homing.evaluate.published import beside
+from homing.readouts import ANSWER, TITLES
 from homing.report.charts import error_curves
-from homing.report.inputs import ANSWER, Inputs
-
-READOUTS = {
-    "refined": "Refined (the answer)",
-    "geocell": "Geocell classifier alone",
-    "mode": "Mean of the candidates near the likeliest",
-    "score": "Highest expected score among the candidates",
-    "median": "Least expected distance",
-    "hierarchy": "Levels of the hierarchy combined",
-    "retrieval": "Most similar training photo behind a gate",
-    "thumbnail": "Most similar 16 × 16 thumbnail",
-    "constant": "Best constant guess",
-}
+from homing.report.inputs import Inputs
 
 
 def section(inputs: Inputs) -> dict[str, Any]:
-    """Tables of the test photos and of each benchmark, and the curves of the errors."""
+    """Return what the template headline_section.html.j2 shows: tables by photo set, and the error curves."""
     dataset = inputs.config["run_dataset"]
     sets = {name: table_of(name if name != "test" else dataset, found) for name, found in inputs.metrics.items()}
-    curves = {name: inputs.away_km[name] for name in READOUTS if name in inputs.away_km}
+    curves = {name: inputs.error_km[name] for name in TITLES if name in inputs.error_km}
     return {
         "test": sets.pop("test"),
         "benchmarks": sets,
@@ -34,9 +23,9 @@ def section(inputs: Inputs) -> dict[str, Any]:
 
 
 def table_of(dataset: str, found: Mapping[str, Any]) -> dict[str, Any]:
-    """The rows of a photo set: readouts, and published systems or why there are none."""
+    """Return the table of a photo set: its readouts, and published systems or the reason why none compares."""
     systems, why = beside(dataset, found["n"])
-    readouts = {name: found["readouts"][name] for name in READOUTS if name in found["readouts"]}
+    readouts = {name: found["readouts"][name] for name in TITLES if name in found["readouts"]}
     return {
         "dataset": dataset,
         "photos": found["n"],
@@ -48,6 +37,6 @@ def table_of(dataset: str, found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def figures_of(row: Mapping[str, Any]) -> dict[str, str]:
-    """The columns of a headline table: name of the figure and its title."""
+    """Return the columns of a headline table: title by name of the figure."""
     radii = {name: f"≤ {float(name[7:-3]):,g} km" for name in row if name.startswith("within_")}
     return {"median_km": "Median", **radii, "geoscore": "GeoScore"}
