@@ -252,7 +252,7 @@ def test_an_export_does_not_overwrite(package, tmp_path, capsys):
     assert main(["export", str(package), "--to", "hf", str(tmp_path / "mine")]) == 2
     assert "mine: exists already" in capsys.readouterr().err
     assert main(["export", str(package), "--to", "keras", str(tmp_path / "new")]) == 2
-    assert "--to keras: package, hf, onnx" in capsys.readouterr().err
+    assert "--to keras: must be one of package, hf, onnx" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("family", ["clip", "dinov3_vit"])
