@@ -62,8 +62,8 @@ def write_known(
     """The table `measured` of points in the order of the curve."""
     identities = json.dumps({lookup.name: identity_of(lookup) for lookup in lookups})
     with tables.writer(path, "measured", {IDENTITIES: identities.encode()}) as out:
-        for start in range(0, max(1, len(latitude)), tables.PIECE):
-            piece = slice(start, start + tables.PIECE)
+        for start in range(0, max(1, len(latitude)), tables.CHUNK_ROWS):
+            piece = slice(start, start + tables.CHUNK_ROWS)
             out.add(
                 pa.table(
                     {"latitude": latitude[piece], "longitude": longitude[piece]}
@@ -92,7 +92,7 @@ class _Known:
         self.place = np.full(len(latitude), -1, dtype=np.int64)
         self.identities: list[dict[str, str]] = []
         try:
-            self.identities = [json.loads(tables.metadata(path, "measured")[IDENTITIES]) for path in self.paths]
+            self.identities = [json.loads(tables.read_metadata(path, "measured")[IDENTITIES]) for path in self.paths]
             self.place = matches(latitude, longitude, self._read("latitude"), self._read("longitude"))
         except (HomingError, KeyError) as error:
             log.warning("what was known is not used: %s", error)
