@@ -53,7 +53,7 @@ def _yaml_lines(node: Mapping[str, Any], indent: str) -> Iterator[str]:
 
 def flow(value: Any) -> str:
     """A value as YAML in one line."""
-    text = yaml.safe_dump(value, default_flow_style=True, width=1000, sort_keys=False)
+    text = yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False, allow_unicode=True)
     return text.removesuffix("...\n").strip()
 
 
