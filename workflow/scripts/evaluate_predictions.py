@@ -36,11 +36,15 @@ with job(snakemake) as config:
     if truth.empty:
         raise HomingError(f"the photo set {photo_set!r} is empty: nothing to score")
     training = labelled(files.train_photos, files.train_labels, in_set(splits, "train"))
-    readouts = {name: tables.read(files[name], "predictions") for name in READOUTS}
+    readouts = {
+        name: tables.read(files[name if name != "geocell" else "classifier"], "predictions") for name in READOUTS
+    }
     readouts = {name: table for name, table in readouts.items() if len(table)}
     cells = pq.read_table(files.geocells, columns=CELLS).to_pandas()
     areas = pq.read_table(files.areas, columns=["country", "region_id"]).to_pandas()
-    answers = name_first_answers(readouts, partial(name_places, load_grid(files.grid), areas, config["nearest_km"]))
+    answers = name_first_answers(
+        readouts, partial(name_places, load_grid(files.grid), areas, config["labels"]["boundaries"]["nearest_km"])
+    )
     assignments = tables.read(files.assignments, "assignments")
     refined = int(readouts["refined"]["rank"].max()) + 1
     points = {"prototype": prototypes_in_cells(files.index), "photo": photos_in_cells(training, assignments)}

@@ -35,7 +35,7 @@ with job(snakemake):
         Inputs(
             truth=truth.merge(tables.read(files.labels, "labels", LABELS), on="photo_id", how="left", validate="1:1"),
             predictions={
-                name: tables.read(files[name], "predictions")
+                name: tables.read(files[name if name != "geocell" else "classifier"], "predictions")
                 for name in ("refined", "geocell", "thumbnail", "constant")
             },
             cells=Cells(cells, per_cell(cells, assigned), quality, comparison["partitions"]),
@@ -47,7 +47,7 @@ with job(snakemake):
             metrics={Path(path).stem: read_json(path) for path in files.metrics},
             provenance=read_json(files.provenance),
             histories={"pretrain": history(files.pretrain_history), "finetune": history(files.finetune_history)},
-            captions=Path(files.captions).read_text(encoding="utf-8").splitlines(),
+            captions=Path(files.preview).read_text(encoding="utf-8").splitlines(),
             manifests=[read_json(path) for path in files.manifests],
         )
     )

@@ -13,7 +13,7 @@ from homing.refine.table import from_table, to_table
 
 with job(snakemake) as config:
     files, settings, fitted = snakemake.input, config["refine"], read_json(snakemake.input.fitted)
-    photo_ids, candidates = from_table(tables.read(files.predictions, "predictions"))
+    photo_ids, candidates = from_table(tables.read(files.refined, "predictions"))
 
     def retrieved() -> Candidates:
         query, own = (

@@ -5,12 +5,10 @@ a table of what happened to its candidates are set down in a folder that outlive
 stopped goes on behind its last whole shard, and ends with the same bytes.
 """
 
-import hashlib
-import json
 import logging
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from homing.files import atomic_path
 from homing.importing.adapters import Adapter
 from homing.importing.archives import Member
 from homing.importing.recode import Stored, prepare
+from homing.jobs.fingerprint import of_file, of_values
 from homing.photos.images import PhotoError
 from homing.photos.shards import Shard, member_name
 
@@ -50,7 +49,7 @@ def store_part(
     """
     torch.set_num_threads(1)  # the threads are ours
     rows = part_rows(candidates, *part)
-    folder = Path(workspace) / _fingerprint(candidates, part, settings, dataset)
+    folder = Path(workspace) / of_values([of_file(candidates), part, settings, dataset])[:16]
     work = _Work(folder, settings["shard_megabytes"] * 1e6, dataset.get("views", 1))
     rest = (frame.iloc[max(0, work.done - first) :] for first, frame in rows if first + len(frame) > work.done)
     options = dict(settings), dataset.get("crop_bottom_px", 0), dataset.get("min_bytes", 0)
@@ -110,14 +109,6 @@ def _prepared(data: bytes, options: tuple[Mapping[str, Any], int, int]) -> Store
         return prepare(data, *how)
     except PhotoError as error:
         return error
-
-
-def _fingerprint(candidates: str | Path, part: Sequence[int], *settings: Mapping[str, Any]) -> str:
-    """What a workspace must belong to: the same candidates, part and settings."""
-    with Path(candidates).open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-    digest.update(json.dumps([list(part), *settings], sort_keys=True).encode())
-    return digest.hexdigest()[:16]
 
 
 class _Work:

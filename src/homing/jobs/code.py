@@ -203,6 +203,9 @@ def analyse(tree: ast.Module) -> Module:
             _add(module.units.setdefault(name, Unit()), statement)
     module.units[AT_IMPORT].imports |= {alias: target for alias, target in module.imports.items() if _is_ours(*target)}
     for unit in module.units.values():
+        known = set(module.units) | set(module.imports) | set(unit.imports)
+        unit.names &= known
+        unit.attributes = {(name, attribute) for name, attribute in unit.attributes if name in known}
         used = unit.names | {name for name, _ in unit.attributes}
         foreign = sorted((alias, *module.imports[alias]) for alias in used & set(module.imports))
         unit.digest = hashlib.sha256(json.dumps([unit.digest, foreign]).encode()).hexdigest()
