@@ -91,7 +91,7 @@ def train(folder: Path, config: Mapping[str, Any], runs: list[str]) -> None:
 
 def best(history: Path) -> float:
     rows = [json.loads(line) for line in history.read_text(encoding="utf-8").splitlines()]
-    return min(row["val_median_km"] for row in rows if "val_median_km" in row)
+    return min(row["val_median_km"] for row in rows if row.get("val_median_km") is not None)
 
 
 if __name__ == "__main__":

@@ -18,5 +18,7 @@ myst_enable_extensions = ["colon_fence"]
 suppress_warnings = ["myst.xref_missing"]
 html_theme = "furo"
 html_title = "Homing"
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 html_show_sourcelink = False
 html_copy_source = False

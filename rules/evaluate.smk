@@ -2,14 +2,12 @@
 
 
 def prediction_files(wildcards):
-    """All predictions of a photo set, by readout."""
+    """All predictions of a photo set, by readout, and those of the tasks."""
     photo_set = wildcards.get("photo_set", "test")
-    return (
-        made("predict_photos", "classifier tasks", photo_set=photo_set)
-        | made("refine_predictions", "refined", photo_set=photo_set)
-        | made("read_out_predictions", " ".join(FURTHER_READOUTS), photo_set=photo_set)
-        | made("guess_baselines", "constant thumbnail", photo_set=photo_set)
-    )
+    files = made("predict_photos", "tasks", photo_set=photo_set)
+    for readout in readouts.READOUTS:
+        files |= made(readout.rule, readout.name, photo_set=photo_set)
+    return files
 
 
 def truth(wildcards):

@@ -1,6 +1,6 @@
 # Predictions of a photo set: the classifier's, the refined ones, the places read out of them, and the baselines, all in
 # the same table.
-FURTHER_READOUTS = ["mode", "score", "median", "hierarchy", "retrieval"]
+from homing import readouts
 
 
 rule calibrate_classifier:
@@ -37,7 +37,7 @@ rule predict_photos:
         **made("calibrate_classifier", "calibration"),
         **made("assign_splits", "splits"),
     output:
-        classifier="results/runs/{run}/predictions/{photo_set}/geocell.parquet",
+        classifier="results/runs/{run}/predictions/{photo_set}/classifier.parquet",
         tasks="results/runs/{run}/predictions/{photo_set}/tasks.parquet",
         manifest="results/runs/{run}/predictions/{photo_set}/manifests/predict_photos.json",
     log:
@@ -161,7 +161,7 @@ rule read_out_predictions:
         **made("make_geocells", "hierarchy"),
         **made("fit_refinement", "fitted"),
     output:
-        **{name: f"results/runs/{{run}}/predictions/{{photo_set}}/{name}.parquet" for name in FURTHER_READOUTS},
+        **{name: f"results/runs/{{run}}/predictions/{{photo_set}}/{name}.parquet" for name in readouts.FURTHER},
         manifest="results/runs/{run}/predictions/{photo_set}/manifests/read_out_predictions.json",
     log:
         "results/logs/{run}/read_out_predictions/{photo_set}.log",

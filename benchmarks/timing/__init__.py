@@ -6,7 +6,7 @@ import os
 import resource
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 RUNS = 3
@@ -38,9 +38,9 @@ def median_seconds(work: Callable[[], object], clock: Callable[[], float] = time
     return statistics.median(times)
 
 
-def show(figures: dict[str, float | str | None], as_json: bool) -> None:
+def show(figures: Mapping[str, float | str | None], as_json: bool) -> None:
     """Print the figures, with the peak memory of this process."""
-    figures = figures | {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    figures = dict(figures) | {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
     if as_json:
         print(json.dumps(figures))
         return

@@ -31,7 +31,7 @@ METRICS = {
         name: {"median_km": 321.5 + extra, "geoscore": 2345.6 - extra, "within_25_km": 0.1234,
                "country_accuracy": 0.875, "per_country": {"AAA": {}},
                "interval_95": {"median_km": [300.25, 350.75], "within_25_km": [0.1, 0.15]}}
-        for name, extra in (("geocell", 0), ("refined", 7), ("constant", 5000))
+        for name, extra in (("classifier", 0), ("refined", 7), ("constant", 5000))
     },
 }  # fmt: skip
 CONFIG = {

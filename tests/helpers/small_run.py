@@ -92,7 +92,7 @@ def make_run(folder: Path, right: float = 0.6) -> Inputs:
     truth, train = (photos[photos["split"] == split].reset_index(drop=True) for split in ("test", "train"))
     table = make_predictions(truth, train, cells, right)
     constant = table[table["rank"] == 0].assign(latitude=10.0, longitude=20.0)
-    readouts = {"geocell": table, "refined": table, "constant": constant, "thumbnail": constant.iloc[:0]}
+    readouts = {"classifier": table, "refined": table, "constant": constant, "thumbnail": constant.iloc[:0]}
     named = {name: rows.assign(country=cells["country"].to_numpy()[rows["cell_id"]]) for name, rows in readouts.items()}
     assignments = photos[["photo_id", "cell_id"]]
     points = photos_in_cells(train.drop(columns="cell_id"), assignments)

@@ -17,8 +17,8 @@ from homing.jobs.job import job
 from homing.labels.areas import load_grid
 from homing.labels.names import name_places
 from homing.photos.splits import in_set
+from homing.readouts import ANSWER, CLASSIFIER, NAMES
 
-READOUTS = ("geocell", "refined", "mode", "score", "median", "hierarchy", "retrieval", "constant", "thumbnail")
 CELLS = ["cell_id", "latitude", "longitude", "area_km2"]
 COLUMNS = ["photo_id", "latitude", "longitude", "author"]
 
@@ -36,9 +36,7 @@ with job(snakemake) as config:
     if truth.empty:
         raise HomingError(f"the photo set {photo_set!r} is empty: nothing to score")
     training = labelled(files.train_photos, files.train_labels, in_set(splits, "train"))
-    readouts = {
-        name: tables.read(files[name if name != "geocell" else "classifier"], "predictions") for name in READOUTS
-    }
+    readouts = {name: tables.read(files[name], "predictions") for name in NAMES}
     readouts = {name: table for name, table in readouts.items() if len(table)}
     cells = pq.read_table(files.geocells, columns=CELLS).to_pandas()
     areas = pq.read_table(files.areas, columns=["country", "region_id"]).to_pandas()
@@ -46,14 +44,14 @@ with job(snakemake) as config:
         readouts, partial(name_places, load_grid(files.grid), areas, config["labels"]["boundaries"]["nearest_km"])
     )
     assignments = tables.read(files.assignments, "assignments")
-    refined = int(readouts["refined"]["rank"].max()) + 1
+    refined = int(readouts[ANSWER]["rank"].max()) + 1
     points = {"prototype": prototypes_in_cells(files.index), "photo": photos_in_cells(training, assignments)}
     metrics = {
         "n": len(truth),
         "readouts": score(truth, answers, settings["radii_km"], config["seed"]),
-        "geocell": {"cells": len(cells)} | score_geocells(readouts["geocell"], assignments, len(cells)),
+        "geocell": {"cells": len(cells)} | score_geocells(readouts[CLASSIFIER], assignments, len(cells)),
         **describe_stages(
-            truth, readouts["geocell"], cells, assignments, points, refined, settings["radii_km"], config["seed"]
+            truth, readouts[CLASSIFIER], cells, assignments, points, refined, settings["radii_km"], config["seed"]
         ),
         "tasks": score_tasks(truth, tables.read(files.tasks, "tasks"), training),
     }

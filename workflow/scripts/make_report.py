@@ -12,6 +12,7 @@ from homing.geocells.quality import per_cell
 from homing.jobs.job import job
 from homing.photos.shards import ShardReader
 from homing.photos.splits import in_set
+from homing.report.charts import COLOURS
 from homing.report.geocells import Cells
 from homing.report.inputs import Inputs
 from homing.report.report import render_report
@@ -34,10 +35,7 @@ with job(snakemake):
     page = render_report(
         Inputs(
             truth=truth.merge(tables.read(files.labels, "labels", LABELS), on="photo_id", how="left", validate="1:1"),
-            predictions={
-                name: tables.read(files[name if name != "geocell" else "classifier"], "predictions")
-                for name in ("refined", "geocell", "thumbnail", "constant")
-            },
+            predictions={name: tables.read(files[name], "predictions") for name in COLOURS},
             cells=Cells(cells, per_cell(cells, assigned), quality, comparison["partitions"]),
             members=pd.read_parquet(Path(files.refine_index) / "members.parquet", columns=PHOTO[:3]),
             credits=photos.set_index("photo_id")[PHOTO[3:]],

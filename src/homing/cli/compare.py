@@ -12,6 +12,7 @@ from typing import Any
 
 from homing.errors import HomingError
 from homing.files import atomic_path, write_json
+from homing.readouts import ANSWER
 
 WIDEST = 40  # characters of a configuration's value on the terminal
 
@@ -25,7 +26,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("runs", nargs="+", type=Path, metavar="RUN", help="results/runs/<run> of finished runs, two or more")
     add("--set", default="test", metavar="NAME", help="photo set: test, or a benchmark (test)")
-    add("--readout", default="refined", metavar="NAME", help="whose answers (refined)")
+    add("--readout", default=ANSWER, metavar="NAME", help="whose answers (refined)")
     add("--output", type=Path, metavar="FILE.html", help="write a page that opens without a network")
     add("--json", type=Path, metavar="FILE", help="write all figures")
     add("--draws", type=int, default=1000, metavar="N", help="bootstrap draws; 0: no intervals (1000)")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from homing.errors import HomingError
-from homing.package.layout import READOUTS
+from homing.readouts import CLASSIFIER, PACKAGED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,8 +45,10 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add("--views", type=int, default=1, metavar="N",
         help="so many photos in a row are views of one place (4 of a panorama)")  # fmt: skip
     how = command.add_mutually_exclusive_group()
-    how.add_argument("--readout", choices=READOUTS, help="how a place is read out of the probabilities (refined)")
-    how.add_argument("--no-refine", dest="readout", action="store_const", const="geocell", help="--readout geocell")
+    how.add_argument("--readout", choices=PACKAGED, help="how a place is read out of the probabilities (refined)")
+    how.add_argument(
+        "--no-refine", dest="readout", action="store_const", const=CLASSIFIER, help=f"--readout {CLASSIFIER}"
+    )
     how.add_argument("--coarse", choices=["country", "region"], help="answer countries or regions, not places")
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: the GPU where there is one")
     add("--quiet", action="store_true", help="print no answers")

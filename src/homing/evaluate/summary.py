@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 HEADLINES = ("median_km", "mean_km", "geoscore")
-PREFIXES = {"geocell": "", "refined": "refined_", "constant": "constant_guess_", "thumbnail": "thumbnail_"}
+PREFIXES = {"classifier": "", "refined": "refined_", "constant": "constant_guess_", "thumbnail": "thumbnail_"}
 
 
 def summarise(run: str, metrics: Mapping[str, Any], benchmarks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

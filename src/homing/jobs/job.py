@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from homing.errors import HomingError
-from homing.files import full_disk_told
+from homing.files import translate_disk_full
 from homing.jobs.fingerprint import write_manifest
 from homing.jobs.retries import recall, remember
 
@@ -39,7 +39,7 @@ def job(snakemake) -> Iterator[dict]:
     start_log(path)
     started = time.monotonic()
     try:
-        with full_disk_told():
+        with translate_disk_full():
             yield snakemake.params.settings["config"]
             _list_outputs(snakemake.output)
     except HomingError as error:

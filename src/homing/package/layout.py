@@ -17,7 +17,6 @@ from homing.files import read_json
 
 FORMAT = 2
 ANSWERS = ("exact", "region", "country")  # how fine, the finest first
-READOUTS = ("refined", "geocell", "mode", "score", "median", "hierarchy", "retrieval")
 OWN = ("config.json", "geolocator.json", "heads.safetensors", "cells.parquet", "preprocessor_config.json", "card.json")
 INDEX = ("prototypes.parquet", "members.parquet", "prototypes.npy", "members.npy", "centre.npy")
 VISION = ("config.json", "model.safetensors", "preprocessor_config.json")

@@ -81,7 +81,7 @@ class GeolocatorPackage:
     ) -> pd.DataFrame:
         """The `top` answers of each image, best first: one row each, with photo (its number in `images`) and rank.
 
-        images: paths, Pillow images, or lists of these that are views of one place. readout: refined, geocell, mode,
+        images: paths, Pillow images, or lists of these that are views of one place. readout: refined, classifier, mode,
         score, median, hierarchy or retrieval (docs/refinement.md). coarse: country or region, to answer no finer.
         Columns: docs/predicting.md. Raises PhotoError for an image that cannot be read, HomingError for an answer that
         the package cannot give.

@@ -9,7 +9,7 @@ import pandas as pd
 
 from homing.confidence.distributions import region
 from homing.errors import HomingError
-from homing.package.layout import READOUTS
+from homing.readouts import ANSWER, CLASSIFIER, NEED_PHOTOS, PACKAGED
 from homing.refine.fit import gated
 from homing.refine.index import RefineIndex
 from homing.refine.readout import GEOSCORE_KM, best_score, hierarchical, median_point, mode_mean
@@ -18,7 +18,6 @@ from homing.refine.search import Candidates, refine
 from homing.refine.table import best_cells, to_table
 from homing.sphere import chord_to_km, unit_vectors
 
-NEED_PHOTOS = ("refined", "retrieval")
 MOST_SCORE = 5000.0
 REGIONS = {"area_50_km2": 0.5, "area_90_km2": 0.9}
 
@@ -37,13 +36,13 @@ class Answerer:
 
     def readout(self, asked: str | None) -> str:
         """The rule to answer by: `asked`, or the usual one. Raises HomingError for one that cannot be done."""
-        chosen = asked or ("refined" if self.index else "geocell")
-        if chosen not in READOUTS:
-            raise HomingError(f"readout {chosen!r}: choose one of {', '.join(READOUTS)}")
+        chosen = asked or (ANSWER if self.index else CLASSIFIER)
+        if chosen not in PACKAGED:
+            raise HomingError(f"readout {chosen!r}: choose one of {', '.join(PACKAGED)}")
         if chosen in NEED_PHOTOS and not self.index:
             raise HomingError(
                 f"readout {chosen!r} compares with training photos, and this package was exported without them; it "
-                f"answers by {', '.join(name for name in READOUTS if name not in NEED_PHOTOS)}"
+                f"answers by {', '.join(name for name in PACKAGED if name not in NEED_PHOTOS)}"
             )
         return chosen
 
@@ -66,7 +65,7 @@ class Answerer:
     def _placed(self, kept: Candidates, vectors: np.ndarray, readout: str) -> Candidates:
         """The best cells, placed and ranked by the training photos as in the run's evaluation."""
         best = kept.best(self.settings["top_cells"])
-        if readout == "geocell" or self.index is None:
+        if readout == CLASSIFIER or self.index is None:
             return best
         return refine(self.index, vectors, best, self.settings["temperature"], self.settings["max_move_km"])
 

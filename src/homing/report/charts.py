@@ -14,7 +14,7 @@ from matplotlib.ticker import LogFormatter
 
 INK = "#7d8590"  # stands for the colour of the page's text, see _svg
 DASHES = ("-", "--", "-.", ":")  # with the colours, so that lines are told apart without them
-COLOURS = {"refined": "#0f8b6d", "geocell": "#3b6fd4", "thumbnail": "#c98a1b", "constant": "#a4527c"}
+COLOURS = {"refined": "#0f8b6d", "classifier": "#3b6fd4", "thumbnail": "#c98a1b", "constant": "#a4527c"}
 PALETTE = ("#3b6fd4", "#0f8b6d", "#c98a1b", "#a4527c", "#6a57c2", "#c2573f", "#4c97a8", "#8a8f3a", "#777777")
 STYLE = {
     "svg.fonttype": "none", "svg.hashsalt": "homing", "font.family": "sans-serif", "font.size": 10,
@@ -49,7 +49,7 @@ def loss_curves(history: Sequence[Mapping[str, Any]]) -> str:
         names = [name for name in steps[0] if name.startswith("loss.")]
         names = names if len(names) > 1 else ["loss"]
         for number, name in enumerate(names):
-            values = np.array([entry[name] for entry in steps])
+            values = np.array([entry[name] for entry in steps], dtype=float)  # null, not finite: a gap
             if not values.any():
                 continue
             window = max(1, len(values) // 25)
@@ -79,9 +79,8 @@ def validation_curve(history: Sequence[Mapping[str, Any]], name: str, label: str
         return None
 
     def draw(axes) -> None:
-        axes.plot(
-            [entry["epoch"] + 1 for entry in entries], [entry[name] for entry in entries], marker="o", color=PALETTE[0]
-        )
+        values = np.array([entry[name] for entry in entries], dtype=float)  # null, not finite: a gap
+        axes.plot([entry["epoch"] + 1 for entry in entries], values, marker="o", color=PALETTE[0])
         axes.set(xlabel="epoch", ylabel=label)
         axes.set_ylim(bottom=0)
 

@@ -8,8 +8,9 @@ import shapely
 
 from homing.geocells.export import simplified_outlines
 from homing.geocells.geometry.land import surface
+from homing.readouts import ANSWER
 from homing.report.geocells import drawn
-from homing.report.inputs import ANSWER, Inputs
+from homing.report.inputs import Inputs
 from homing.report.maps import WORLD, Map, Outline
 from homing.report.page import km
 

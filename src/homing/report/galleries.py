@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from homing.evaluate import failures
-from homing.report.inputs import ANSWER, Inputs
+from homing.readouts import ANSWER
+from homing.report.inputs import Inputs
 from homing.report.photos import card, evenly, first, likenesses
 
 SPREAD, FAILED = 12, 6  # photos of each gallery

@@ -4,27 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from homing.evaluate.published import beside
+from homing.readouts import ANSWER, TITLES
 from homing.report.charts import error_curves
-from homing.report.inputs import ANSWER, Inputs
-
-READOUTS = {
-    "refined": "Refined (the answer)",
-    "geocell": "Geocell classifier alone",
-    "mode": "Mean of the candidates near the likeliest",
-    "score": "Highest expected score among the candidates",
-    "median": "Least expected distance",
-    "hierarchy": "Levels of the hierarchy combined",
-    "retrieval": "Most similar training photo behind a gate",
-    "thumbnail": "Most similar 16 × 16 thumbnail",
-    "constant": "Best constant guess",
-}
+from homing.report.inputs import Inputs
 
 
 def section(inputs: Inputs) -> dict[str, Any]:
     """Tables of the test photos and of each benchmark, and the curves of the errors."""
     dataset = inputs.config["run_dataset"]
     sets = {name: table_of(name if name != "test" else dataset, found) for name, found in inputs.metrics.items()}
-    curves = {name: inputs.away_km[name] for name in READOUTS if name in inputs.away_km}
+    curves = {name: inputs.away_km[name] for name in TITLES if name in inputs.away_km}
     return {
         "test": sets.pop("test"),
         "benchmarks": sets,
@@ -36,7 +25,7 @@ def section(inputs: Inputs) -> dict[str, Any]:
 def table_of(dataset: str, found: Mapping[str, Any]) -> dict[str, Any]:
     """The rows of a photo set: readouts, and published systems or why there are none."""
     systems, why = beside(dataset, found["n"])
-    readouts = {name: found["readouts"][name] for name in READOUTS if name in found["readouts"]}
+    readouts = {name: found["readouts"][name] for name in TITLES if name in found["readouts"]}
     return {
         "dataset": dataset,
         "photos": found["n"],

@@ -10,9 +10,9 @@ import pandas as pd
 
 from homing.evaluate.distances import distances_km, rows_of
 from homing.photos.shards import ShardReader
+from homing.readouts import ANSWER
 from homing.report.geocells import Cells
 
-ANSWER = "refined"  # the readout that is the answer of a run
 PLACE = ["latitude", "longitude", "cell_id", "probability"]
 NAMES = ["country", "country_name", "region"]
 

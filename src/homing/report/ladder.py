@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from homing.readouts import ANSWER
 from homing.report.headline import figures_of
-from homing.report.inputs import ANSWER, Inputs
+from homing.report.inputs import Inputs
 
 POINTS = {"photo": "training photo", "prototype": "prototype"}
 WORDS = (

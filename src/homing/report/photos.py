@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from homing.photos.images import decode_image
-from homing.report.inputs import ANSWER, Inputs, place_name
+from homing.readouts import ANSWER
+from homing.report.inputs import Inputs, place_name
 from homing.report.page import data_uri
 
 SIDE, SMALL_SIDE = 300, 120  # pixels

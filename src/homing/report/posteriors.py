@@ -10,13 +10,14 @@ import shapely
 
 from homing.confidence.describe import LEVELS
 from homing.confidence.distributions import region
+from homing.readouts import ANSWER
 from homing.report.geocells import drawn
-from homing.report.inputs import ANSWER, Inputs
+from homing.report.inputs import Inputs
 from homing.report.maps import NORTH, SOUTH, Map, Outline, Window
 from homing.report.photos import card, evenly
 
 SHOWN = 6
-POSTERIOR = "geocell"  # whose probabilities are drawn
+POSTERIOR = "classifier"  # whose probabilities are drawn
 MARGIN, LEAST_DEGREES = 0.12, 24.0  # around what is drawn, and the height of the narrowest map
 SHAPE, PIXELS = 1.6, 640.0  # width by height; width
 FURTHER = "posterior-more"

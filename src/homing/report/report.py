@@ -1,5 +1,6 @@
 """The report of a run: one page that opens with the network off. Each section is a module here and a template."""
 
+from homing.readouts import TITLES
 from homing.report import arrows, countries, galleries, headline, ladder, making, posteriors, trust
 from homing.report.geocells import drawn
 from homing.report.geocells import section as geocells
@@ -32,7 +33,7 @@ def render_report(inputs: Inputs) -> str:
             summary=inputs.summary,
             definitions=definitions(land.values()),
             headline=headline.section(inputs),
-            readouts=headline.READOUTS,
+            readouts=TITLES,
             variants=[inputs.summary, *inputs.variants] if inputs.variants else [],
             ladder=ladder.section(inputs),
             countries=countries.section(inputs, land),

@@ -46,7 +46,7 @@ class Checkpoints:
             partial.mkdir()
             on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
             save_file(on_cpu, partial / "tensors.safetensors")
-            write_json(partial / "state.json", dict(state))
+            write_json(partial / "state.json", dict(state), non_finite_as_null=True)
             sums = {file.name: sha256(file) for file in sorted(partial.iterdir())}
             write_json(partial / "sums.json", sums)
 

@@ -19,7 +19,7 @@ import torch
 
 from homing import tables
 from homing.errors import HomingError
-from homing.files import atomic_path, full_disk_told, read_json
+from homing.files import atomic_path, read_json, translate_disk_full
 from homing.jobs.fingerprint import of_inputs, of_values
 from homing.jobs.job import start_log
 from homing.photos.shards import ShardReader
@@ -130,7 +130,7 @@ def main() -> None:
     )
     device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
     try:
-        with full_disk_told():
+        with translate_disk_full():
             embed_parts(spec, process, processes, device)
     except HomingError as error:
         log.error("error: %s", error)

@@ -1,6 +1,5 @@
 """What every process of a training job does first and last."""
 
-import json
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -13,7 +12,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGr
 from accelerate.tracking import get_available_trackers
 
 from homing.errors import HomingError
-from homing.files import atomic_path, full_disk_told, read_json
+from homing.files import read_json, translate_disk_full, write_json_lines
 from homing.jobs.job import log, start_log
 from homing.training.launch.processes import die_with_parent, tell_launcher
 from homing.training.loop import Training
@@ -39,7 +38,7 @@ def main(
         training = Training(stage, spec["settings"][settings_key], spec, accelerator)
         training.run()
         if accelerator.is_main_process:
-            with full_disk_told():
+            with translate_disk_full():
                 finish(stage, spec)
                 write_history(spec["outputs"]["history"], training.progress.history)
     except HomingError as error:
@@ -70,6 +69,5 @@ def make_accelerator(spec: Spec) -> Accelerator:
 
 
 def write_history(path: str | Path, history: list[dict[str, Any]]) -> None:
-    """One JSON object per logged step."""
-    with atomic_path(path) as partial:
-        partial.write_text("".join(json.dumps(entry) + "\n" for entry in history), encoding="utf-8")
+    """Write one JSON object per logged step or epoch; figures that are not finite become null."""
+    write_json_lines(path, history, non_finite_as_null=True)

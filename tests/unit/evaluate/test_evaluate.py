@@ -180,7 +180,7 @@ def test_answers_are_in_the_country_they_lie_in_whatever_their_cell(truth):
     near_border = near(truth, 20.0).assign(longitude=truth["longitude"] + 30, cell_id=7)
     second = near_border.assign(rank=1, latitude=0.0)
     one = truth[["photo_id"]].assign(rank=0, latitude=10.0, longitude=10.0)
-    readouts = {"geocell": pd.concat([near_border, second]), "same": near_border, "constant": one}
+    readouts = {"classifier": pd.concat([near_border, second]), "same": near_border, "constant": one}
     looked_up.clear()
     found = score(known, name_first_answers(readouts, locate), RADII, seed=0)
     assert looked_up == [201]
@@ -188,7 +188,7 @@ def test_answers_are_in_the_country_they_lie_in_whatever_their_cell(truth):
     counted = known["country"].notna()
     for name, label in (("country", "country"), ("region", "region_id")):
         expected = (right[name] == known[label])[counted].mean()
-        assert found["geocell"][f"{name}_accuracy"] == found["same"][f"{name}_accuracy"] == pytest.approx(expected)
+        assert found["classifier"][f"{name}_accuracy"] == found["same"][f"{name}_accuracy"] == pytest.approx(expected)
     both = (known["country"] == "EEE") & (known["region_id"] == "north")
     assert found["constant"]["region_accuracy"] == pytest.approx((known["region_id"] == "north")[counted].mean())
     assert found["constant"]["country_accuracy"] > both.mean()
@@ -201,7 +201,7 @@ def test_leaked_photos_are_counted_by_reason_and_scored_apart(truth):
             "reason": ["id", "photographer", "photographer", "photographer", "near_duplicate"],
         }
     )
-    answers = {"geocell": near(truth, 1.0).assign(latitude=lambda t: np.where(t.index < 3, truth["latitude"], 0.0))}
+    answers = {"classifier": near(truth, 1.0).assign(latitude=lambda t: np.where(t.index < 3, truth["latitude"], 0.0))}
     found = describe_leaks(
         leaks,
         truth["photo_id"],
@@ -210,10 +210,10 @@ def test_leaked_photos_are_counted_by_reason_and_scored_apart(truth):
     )
     assert found["by_reason"] == {"id": 1, "photographer": 2, "place_and_time": 0, "near_duplicate": 0}
     assert (found["photos"], found["share"]) == (2, 0.01)
-    assert found["figures_of_leaked"]["n"] == 2 and found["figures_of_leaked"]["geocell"]["median_km"] == 0
+    assert found["figures_of_leaked"]["n"] == 2 and found["figures_of_leaked"]["classifier"]["median_km"] == 0
     others = haversine_km(truth["latitude"], 0, 0.0, 0)[[row for row in range(200) if row not in (1, 2)]]
     others[0] = 0
-    assert found["figures_without"]["geocell"]["median_km"] == pytest.approx(np.median(others))
+    assert found["figures_without"]["classifier"]["median_km"] == pytest.approx(np.median(others))
     assert "figures_of_leaked" not in describe_leaks(
         leaks[4:], truth["photo_id"], partial(score_some, truth, answers, RADII)
     )
@@ -287,7 +287,7 @@ def test_a_task_with_missing_answers_is_scored_on_what_is_known():
 
 
 def test_the_summary_has_flat_names_with_units(truth):
-    readouts = {name: near(truth, 1) for name in ("geocell", "refined", "constant")}
+    readouts = {name: near(truth, 1) for name in ("classifier", "refined", "constant")}
     metrics = {
         "n": 200, "readouts": score(truth, readouts, RADII, 1),
         "geocell": {"cells": 50, "accuracy": 0.5, "top5": 0.8, "chance": 0.02, "n": 200},

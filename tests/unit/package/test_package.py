@@ -57,7 +57,7 @@ def oracle_region_km2(probability: np.ndarray, areas: np.ndarray, level: float) 
 
 def test_scores_and_areas_are_what_a_loop_finds(package, images):
     loaded = homing.load(package)
-    answers = loaded.predict(images, top=CELLS, readout="geocell")
+    answers = loaded.predict(images, top=CELLS, readout="classifier")
     vectors = loaded.embed(images)
     probability = load_geolocator(package, tower=False).predict_vectors(vectors)["cell_probability"]
     cells = pd.read_parquet(package / "cells.parquet")
@@ -78,7 +78,7 @@ def test_each_readout_answers_as_the_rules_of_the_workflow_do(package, images):
     index = loaded.answerer.index
     refined = refine(index, vectors, best, SETTINGS["temperature"], None)
     rules = {
-        "geocell": best, "refined": refined, "mode": mode_mean(refined, SETTINGS["mode_radius_km"]),
+        "classifier": best, "refined": refined, "mode": mode_mean(refined, SETTINGS["mode_radius_km"]),
         "score": best_score(refined, None), "median": median_point(refined),
         "hierarchy": hierarchical(refined, np.arange(CELLS)[None] // 2, SETTINGS["hierarchy_weight"]),
         "retrieval": gated(refined, nearest_photos(index, vectors), index, SETTINGS["gate_similarity"]),
@@ -106,7 +106,7 @@ def test_a_calibrated_package_divides_its_logits(tmp_path, images):
     with torch.inference_mode():
         logits = heads(torch.from_numpy(loaded.embed(images)))["cell"].double().numpy() / 2.5
     expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    answers = loaded.predict(images, top=1, readout="geocell")
+    answers = loaded.predict(images, top=1, readout="classifier")
     np.testing.assert_allclose(answers["probability"], expected.max(axis=1), rtol=1e-5)
 
 
@@ -185,10 +185,10 @@ def test_cells_of_few_photos_stand_in_the_middle_of_their_land(package, tmp_path
 def test_without_photos_cells_answer_and_what_compares_photos_is_refused(package, images, tmp_path):
     export_package(package, tmp_path / "out", Wish(photos=False))
     loaded = homing.load(tmp_path / "out")
-    for readout in (None, "geocell", "mode", "score", "median", "hierarchy"):
+    for readout in (None, "classifier", "mode", "score", "median", "hierarchy"):
         assert len(loaded.predict(images, top=2, readout=readout)) == 2 * len(images)
     for readout in ("refined", "retrieval"):
-        with pytest.raises(HomingError, match=r"exported without them; it answers by geocell, mode"):
+        with pytest.raises(HomingError, match=r"exported without them; it answers by classifier, mode"):
             loaded.predict(images, readout=readout)
     assert "without its training photos" in (tmp_path / "out/README.md").read_text()
 
@@ -201,7 +201,7 @@ def test_a_limited_package_says_the_same_of_its_level_and_refuses_more(package, 
     columns = ["photo", "rank", "country", "country_name", "probability", "area_50_km2", "area_90_km2"]
     pd.testing.assert_frame_equal(answers[columns], expected[columns], check_dtype=False, rtol=1e-5)
     images[0].save(tmp_path / "photo.png")
-    for asked in (["--readout", "geocell"], ["--coarse", "region"])[: 2 if level == "country" else 1]:
+    for asked in (["--readout", "classifier"], ["--coarse", "region"])[: 2 if level == "country" else 1]:
         assert main(["predict", str(tmp_path / "photo.png"), "--model", str(tmp_path / "out"), *asked]) == 2
         assert f"it was exported with --answers {level}" in capsys.readouterr().err
     told = b"".join(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
@@ -237,7 +237,7 @@ def test_the_hugging_face_layout_is_read_by_transformers_and_by_us(package, imag
 def test_the_cards_figures_are_those_of_the_metrics(package):
     _, front, body = (package / "README.md").read_text(encoding="utf-8").split("---\n", 2)
     results = yaml.safe_load(front)["model-index"][0]["results"]
-    for result, readout in zip(results, ("geocell", "refined"), strict=True):
+    for result, readout in zip(results, ("classifier", "refined"), strict=True):
         assert readout in result["task"]["name"]
         for metric in result["metrics"]:
             assert metric["value"] == METRICS["readouts"][readout][metric["type"]]

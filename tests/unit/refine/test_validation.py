@@ -26,7 +26,7 @@ NAMES = ("photos", "splits", "assignments", "hierarchy")
 FILES = {name: f"{name}.parquet" for name in (*NAMES, "photo_ids")} | {"vectors": "vectors.npy", "model": "finetuned"}
 STEPS = {  # as rules/refine.smk has them: what each rule adds, and the photo set where one is named
     "calibrate_classifier": ({"calibration": "calibration.json"}, None),
-    "predict_photos": ({"predictions": "geocell.parquet", "tasks": "tasks.parquet"}, "val"),
+    "predict_photos": ({"predictions": "classifier.parquet", "tasks": "tasks.parquet"}, "val"),
     "build_refine_index": ({"index": "index"}, None),
     "fit_refinement": ({"fitted": "refine.json"}, None),
 }

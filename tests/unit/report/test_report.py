@@ -141,6 +141,16 @@ def test_charts_are_plain_svg():
     assert validation_curve(history[:5], "val_median_km", "km") is None
 
 
+def test_charts_show_figures_that_are_not_finite_as_gaps():
+    """The history holds null for them, as JSON has no other word."""
+    steps = [{"step": step, "epoch": 0, "loss": None if step == 5 else 1.0 / step} for step in range(1, 20)]
+    epochs = [{"step": 9, "epoch": epoch, "val_median_km": km} for epoch, km in enumerate([700.0, None, 500.0])]
+    for chart in (loss_curves(steps), validation_curve(epochs, "val_median_km", "km")):
+        assert parsed(chart).get("viewBox")
+    assert parsed(loss_curves([{"step": 1, "epoch": 0, "loss": None}])).get("viewBox")
+    assert parsed(validation_curve(epochs[1:2], "val_median_km", "km")).get("viewBox")
+
+
 def test_figures_are_told_with_the_digits_that_matter():
     assert [km(value) for value in (1234.56, 12.3, 2.34, None)] == ["1,235 km", "12 km", "2.3 km", "–"]
     assert [duration(value) for value in (3, 400, 9000)] == ["3 s", "7 min", "2.5 h"]

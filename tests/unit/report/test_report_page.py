@@ -128,7 +128,7 @@ def test_the_map_and_the_table_of_countries_tell_the_same(run, page):
 
 
 def test_regions_are_the_fewest_cells_and_hold_their_level(run):
-    table = run.predictions["geocell"]
+    table = run.predictions["classifier"]
     for _, rows in table.groupby("photo_id"):
         found = posterior(rows, run.cells.table)
         for level, mask in found.regions.items():
