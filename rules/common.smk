@@ -1,7 +1,7 @@
 # What all files of rules share: the configuration, what a rule depends on, files that other rules make, resources.
 from homing.config import configuration
 from homing.config.slices import result_keys
-from homing.jobs.settings import settings_of
+from homing.config.settings import settings_of
 from homing.sources import table
 
 SOURCES = table.read_sources(HERE / "config/sources.csv")
