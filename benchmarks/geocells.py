@@ -15,7 +15,7 @@ import shapely
 from sklearn.cluster import OPTICS
 from timing import median_seconds, sample_folder, scale_of, show
 from timing.planet import build_areas, read_places, write_photos
-from timing.processes import watched
+from timing.processes import run_measured
 
 from homing.geocells.assign import assign
 from homing.geocells.partition import make_geocells
@@ -44,7 +44,7 @@ def main() -> None:
         seconds = {}
         for size in sizes:
             write_points(folder / "points.parquet", areas, size, places)
-            seconds[size], peak = watched(partition, folder)
+            seconds[size], peak = run_measured(partition, folder)
         made = json.loads((folder / "made.json").read_text())
         made["area_lost_share"] = area_lost_share(areas, gpd.read_parquet(folder / "cells.parquet"))
         figures |= {f"seconds_for_{size}_photos": value for size, value in seconds.items()}

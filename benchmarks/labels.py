@@ -16,7 +16,7 @@ import rasterio
 import shapely
 from timing import median_seconds, sample_folder, scale_of, show
 from timing.planet import build_areas, read_places, write_photos, write_rasters
-from timing.processes import watched
+from timing.processes import run_measured
 
 from homing import tables
 from homing.labels.areas import AreaLookup
@@ -167,17 +167,17 @@ def _decode(layer: str, windows: list) -> None:
 def of_everything(folder: Path, count: int, places: np.ndarray) -> dict[str, float]:
     """The whole rule, reading and writing included: seconds, memory of all its processes, growth, and what a second
     run with a few more photos or another climate costs."""
-    seconds, peak = watched(run, folder, "photos.parquet", "known.parquet", WORKERS)
-    alone, _ = watched(run, folder, "photos.parquet", "alone.parquet", 1)
+    seconds, peak = run_measured(run, folder, "photos.parquet", "known.parquet", WORKERS)
+    alone, _ = run_measured(run, folder, "photos.parquet", "alone.parquet", 1)
     tenth = write_photos(folder / "tenth.parquet", count // 10, places, seed=1)
-    small, _ = watched(run, folder, "tenth.parquet", "tenth_known.parquet", WORKERS)
+    small, _ = run_measured(run, folder, "tenth.parquet", "tenth_known.parquet", WORKERS)
     more = write_photos(folder / "more.parquet", count, places)
     extra = write_photos(folder / "extra.parquet", 1_000, places, seed=2)
     extra["photo_id"] = "new-" + extra["photo_id"]
     tables.write(folder / "more.parquet", pd.concat([more, extra], ignore_index=True), "photos")
-    grown, _ = watched(run, folder, "more.parquet", "known.parquet", WORKERS)
+    grown, _ = run_measured(run, folder, "more.parquet", "known.parquet", WORKERS)
     os.utime(folder / "climate.tif")
-    climate, _ = watched(run, folder, "more.parquet", "known.parquet", WORKERS)
+    climate, _ = run_measured(run, folder, "more.parquet", "known.parquet", WORKERS)
     return {
         "full_seconds": seconds,
         "full_peak_gb": peak,

@@ -22,12 +22,12 @@ class Readout:
 READOUTS = (
     Readout("refined", "Refined (the answer)", "refine_predictions", needs_photos=True),
     Readout("classifier", "Geocell classifier alone", "predict_photos"),
-    Readout("mode", "Mean of the candidates near the likeliest", "read_out_predictions"),
-    Readout("score", "Highest expected score among the candidates", "read_out_predictions"),
-    Readout("median", "Least expected distance", "read_out_predictions"),
+    Readout("mode", "Mean of the candidates near the most probable one", "read_out_predictions"),
+    Readout("score", "Candidate with the highest expected score", "read_out_predictions"),
+    Readout("median", "Candidate with the smallest expected error", "read_out_predictions"),
     Readout("hierarchy", "Levels of the hierarchy combined", "read_out_predictions"),
-    Readout("retrieval", "Most similar training photo behind a gate", "read_out_predictions", needs_photos=True),
-    Readout("thumbnail", "Most similar 16 × 16 thumbnail", "guess_baselines", needs_photos=True),
+    Readout("retrieval", "Nearest training photo, if similar enough", "read_out_predictions", needs_photos=True),
+    Readout("thumbnail", "Training photo with the nearest 16 × 16 thumbnail", "guess_baselines", needs_photos=True),
     Readout("constant", "Best constant guess", "guess_baselines"),
 )
 NAMES = tuple(readout.name for readout in READOUTS)

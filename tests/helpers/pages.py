@@ -1,22 +1,13 @@
-"""Reading the HTML pages as a browser would."""
+"""Parsers of the HTML pages, for tests."""
 
 from html.parser import HTMLParser
 
-EMPTY = {
-    "meta",
-    "img",
-    "br",
-    "path",
-    "use",
-    "rect",
-    "circle",
-    "polygon",
-    "line",
-}  # tags that hold nothing, or whose end does not matter
+# Tags without content, or whose end tag does not matter.
+EMPTY = {"meta", "img", "br", "path", "use", "rect", "circle", "polygon", "line"}
 
 
 class Reader(HTMLParser):
-    """Tags that were opened and not closed, what the page would load, and what its pictures say to a screen reader."""
+    """Tags that are not closed, URLs that the page would load, and the texts of its pictures for a screen reader."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -40,7 +31,7 @@ class Reader(HTMLParser):
 
 
 class Outline(HTMLParser):
-    """What a screen reader goes by: levels of the headings, landmarks, ids and links to them, headers of tables."""
+    """What a screen reader navigates by: heading levels, landmarks, ids and links to them, header cells of tables."""
 
     def __init__(self, page: str) -> None:
         super().__init__()

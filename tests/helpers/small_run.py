@@ -15,7 +15,7 @@ from homing.evaluate.stages import describe_stages, photos_in_cells
 from homing.files import write_json
 from homing.geocells.quality import measure, per_cell
 from homing.photos.images import encode_jpeg
-from homing.photos.shards import Shard, ShardReader, member_name
+from homing.photos.shards import ShardReader, ShardWriter, member_name
 from homing.report.geocells import Cells
 from homing.report.inputs import Inputs
 
@@ -75,7 +75,7 @@ def make_predictions(truth: pd.DataFrame, train: pd.DataFrame, cells: gpd.GeoDat
 def write_pictures(folder: Path, photo_ids: list[str]) -> ShardReader:
     """A shard of small pictures."""
     (folder / "shards").mkdir(parents=True)
-    shard, rows = Shard(folder / "shards/000000.tar"), []
+    shard, rows = ShardWriter(folder / "shards/000000.tar"), []
     for number, photo_id in enumerate(photo_ids):
         picture = encode_jpeg(Image.new("RGB", (32, 32), (5 * number % 256, 120, 60)), 32, 80)
         rows.append((photo_id, 0, "000000.tar", shard.add(member_name(photo_id, 0, 1), picture), len(picture)))

@@ -16,13 +16,13 @@ import pandas as pd
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from small_import import import_photos
 
 from homing import tables
 from homing.captions.clues import write_clues
 from homing.errors import HomingError
 from homing.files import write_json
 from homing.model.clip import build_clip, save_clip
-from homing.photos.importing import import_photos
 from homing.training.checkpoint import Checkpoints
 from homing.training.launch.processes import error_file, told_error
 

@@ -62,7 +62,7 @@ def test_snakemakes_own_report_holds_the_pages_and_figures(finished_demo, tmp_pa
     ):
         assert f'"{name}": ' in page, name
     assert '"results/labels/toy/report.html": ' in page
-    assert "How far off run <em>demo</em> is" in page and 'src="http' not in page
+    assert "The report of run <em>demo</em>" in page and 'src="http' not in page
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 4000), (500, 6000)])

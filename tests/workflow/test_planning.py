@@ -73,7 +73,7 @@ def test_init_writes_what_snakemake_takes_and_overwrites_nothing_unasked(checkou
     own = ["init", "--dataset", "mine", "--table", "places.csv", "--photos", "pictures", "--name", "own", "--yes"]
     done = homing(checkout, *own)
     assert done.returncode == 0, done.stderr
-    assert "of 1 photos looked for 1 are missing, first a.jpg" in done.stdout
+    assert "1 of the first 1 photos are missing, first a.jpg" in done.stdout
     assert done.stdout.splitlines()[-1] == "  snakemake --configfile config/own.yaml --profile profiles/own"
     jobs = int(re.search(r"plans (\d+) jobs", done.stdout)[1])
     written = snakemake(checkout, "--dry-run", "--configfile", "config/own.yaml", profile="own").stdout

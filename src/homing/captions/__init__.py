@@ -1,1 +1,1 @@
-"""Synthetic captions: the clues of each photo, and their sampling."""
+"""Synthetic captions: the clues of each photo, and random captions made of them."""

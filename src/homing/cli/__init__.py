@@ -1,4 +1,4 @@
-"""The command line."""
+"""The command line: `homing COMMAND`."""
 
 from homing.cli.main import main
 

@@ -1,4 +1,4 @@
-"""`python -m homing.cli`"""
+"""Run the command line as `python -m homing.cli`."""
 
 import sys
 

@@ -1,6 +1,6 @@
-"""`homing compare`: finished runs side by side, as a table, a page, JSON.
+"""`homing compare`: finished runs side by side, as a table, an HTML page or JSON.
 
-The figures' own modules are imported when the command runs, so that other commands start at once.
+The evaluation is imported when the command runs, so that other commands start quickly.
 """
 
 import argparse
@@ -14,36 +14,36 @@ from homing.errors import HomingError
 from homing.files import atomic_path, write_json
 from homing.readouts import ANSWER
 
-WIDEST = 40  # characters of a configuration's value on the terminal
+MAX_WIDTH = 40  # characters of a configuration value on the terminal
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the arguments of the command to its parser."""
     command.description = (
-        "Figures of each run on its own photos, differences from the first run on the photos both have, and the keys "
-        "of their configurations that differ."
+        "Print the metrics of each run on its own photos, differences from the first run on the photos that both have, "
+        "and the configuration keys that differ."
     )
     add = command.add_argument
-    add("runs", nargs="+", type=Path, metavar="RUN", help="results/runs/<run> of finished runs, two or more")
-    add("--set", default="test", metavar="NAME", help="photo set: test, or a benchmark (test)")
-    add("--readout", default=ANSWER, metavar="NAME", help="whose answers (refined)")
-    add("--output", type=Path, metavar="FILE.html", help="write a page that opens without a network")
-    add("--json", type=Path, metavar="FILE", help="write all figures")
-    add("--draws", type=int, default=1000, metavar="N", help="bootstrap draws; 0: no intervals (1000)")
-    add("--seed", type=int, default=0, help="of the draws (0)")
+    add("runs", nargs="+", type=Path, metavar="RUN", help="folders results/runs/<run> of two or more finished runs")
+    add("--set", default="test", metavar="NAME", help="photo set: test or the name of a benchmark (default: test)")
+    add("--readout", default=ANSWER, metavar="NAME", help=f"readout to compare (default: {ANSWER})")
+    add("--output", type=Path, metavar="FILE.html", help="write an HTML page that needs no network")
+    add("--json", type=Path, metavar="FILE", help="write all metrics as JSON")
+    add("--draws", type=int, default=1000, metavar="N", help="bootstrap draws; 0 for no intervals (default: 1000)")
+    add("--seed", type=int, default=0, help="seed of the bootstrap (default: 0)")
 
 
 def compare(options: argparse.Namespace) -> int:
-    """Print the table, write what was asked for."""
+    """Print the comparison and write the requested files. Return the exit status."""
     from homing.evaluate.measures import RADII_KM, Sampling
     from homing.evaluate.runs import compare_runs, read_run
 
     if len(options.runs) < 2:
-        raise HomingError("compare: give two runs or more")
+        raise HomingError("homing compare: give two or more runs")
     if options.draws < 0:
-        raise HomingError(f"--draws {options.draws}: 0 or more")
+        raise HomingError(f"--draws {options.draws}: must be 0 or more")
     if options.output and options.output.suffix.lower() != ".html":
-        raise HomingError(f"--output {options.output}: end it with .html")
+        raise HomingError(f"--output {options.output}: must end with .html")
     runs = [read_run(folder, options.set, options.readout) for folder in options.runs]
     sampling = Sampling(options.draws, options.seed, os.cpu_count() or 1)
     found = compare_runs(runs, RADII_KM, sampling)
@@ -59,8 +59,8 @@ def compare(options: argparse.Namespace) -> int:
 
 
 def as_text(found: Mapping[str, Any], photo_set: str, readout: str) -> str:
-    """Figures, differences and keys for a terminal."""
-    parts = [f"Answers of {readout!r} to the photos of {photo_set!r}", _figures(found)]
+    """Format metrics, differences and keys for a terminal."""
+    parts = [f"Readout {readout!r} on the photo set {photo_set!r}", _figures(found)]
     parts += [_differences(other) for other in found["against"]]
     for part, title in (("configuration", "Keys that differ"), ("made_with", "Code and packages that differ")):
         parts.append(_keys(found, part, title) if found[part] else f"{title}: none")
@@ -87,19 +87,19 @@ def _figures(found: Mapping[str, Any]) -> str:
 def _differences(other: Mapping[str, Any]) -> str:
     from homing.evaluate.text import aligned, title_of, value_of
 
-    told = f"{other['run']} against {other['first']}: {other['shared']:,} photos in both"
+    title = f"{other['run']} against {other['first']}: {other['shared']:,} photos in both"
     if other["only_this"] or other["only_first"]:
-        told += f" ({other['only_this']:,} only in {other['run']}, {other['only_first']:,} only in {other['first']})"
+        title += f" ({other['only_this']:,} only in {other['run']}, {other['only_first']:,} only in {other['first']})"
     if other["differences"] is None:
-        return f"{told}: too few to compare"
+        return f"{title}: too few to compare"
     rows = [["", other["first"], other["run"], "difference", "95 % interval"]]
     for name in _names(other["differences"]):
         difference = other["differences"][name]
         values = [value_of(name, other[figures][name]) for figures in ("figures_of_first", "figures")]
         interval = _bounds(name, difference["interval_95"], "+") if "interval_95" in difference else ""
         rows.append([title_of(name), *values, value_of(name, difference["difference"], "+"), interval])
-    shares = f"nearer in {other['nearer_share']:.1%} of them, farther in {other['farther_share']:.1%}"
-    return f"{told}; {shares}\n{aligned(rows)}"
+    shares = f"smaller errors in {other['nearer_share']:.1%} of them, larger in {other['farther_share']:.1%}"
+    return f"{title}; {shares}\n{aligned(rows)}"
 
 
 def _bounds(name: str, bounds: tuple[float, float], sign: str = "") -> str:
@@ -112,12 +112,12 @@ def _keys(found: Mapping[str, Any], part: str, title: str) -> str:
     from homing.evaluate.text import aligned
 
     names = [run["run"] for run in found["runs"]]
-    rows = [list(_shown(row, names)) for row in found[part]]
+    rows = [list(_cells(row, names)) for row in found[part]]
     return aligned([[title, *names], *rows])
 
 
-def _shown(row: Mapping[str, Any], names: list[str]) -> Iterator[str]:
+def _cells(row: Mapping[str, Any], names: list[str]) -> Iterator[str]:
     yield row["key"]
     for name in names:
         text = json.dumps(row["values"][name], ensure_ascii=False) if name in row["values"] else "(absent)"
-        yield text if len(text) <= WIDEST else text[: WIDEST - 1] + "…"
+        yield text if len(text) <= MAX_WIDTH else text[: MAX_WIDTH - 1] + "…"

@@ -1,30 +1,33 @@
-"""`homing doctor`: what is wrong, and the exact cure."""
+"""`homing doctor`: problems of machine, configuration and profile, each with its fix."""
 
 import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
 
+from homing.cli.workflow import add_workflow_arguments
+
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the arguments of the command to its parser."""
     command.description = (
-        "Check this machine, and what a configuration and a profile ask of it. The status is 0, or 1 when something "
-        "must be mended. Nothing that was downloaded is run, and no token is shown."
+        "Check this machine, and whether it has what a configuration and a profile need. The exit status is 0, or 1 if "
+        "a check fails. Nothing that was downloaded is run, and no token is shown."
     )
-    add = command.add_argument
-    add("--configfile", nargs="+", action="extend", default=[], metavar="FILE", help="later ones over earlier ones")
-    add("--profile", action="append", default=[], metavar="P", help="folder, file or name; may be repeated (local)")
-    add("--json", action="store_true", help="the checks as JSON")
+    add_workflow_arguments(command)
+    command.add_argument("--json", action="store_true", help="print the checks as JSON")
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """Examine and print."""
+    """Run all checks and print them. Return the exit status."""
     from homing.doctor.examine import examine
     from homing.doctor.text import as_text
 
     checks = examine(Path.cwd(), options.configfile, options.profile)
-    good = all(check.status != "fail" for check in checks)
-    told = json.dumps({"ok": good, "checks": [asdict(check) for check in checks]}, indent=1, ensure_ascii=False)
-    print(told if options.json else as_text(checks))
-    return 0 if good else 1
+    passed = all(check.status != "fail" for check in checks)
+    if options.json:
+        content = {"ok": passed, "checks": [asdict(check) for check in checks]}
+        print(json.dumps(content, indent=1, ensure_ascii=False))
+    else:
+        print(as_text(checks))
+    return 0 if passed else 1

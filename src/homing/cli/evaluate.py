@@ -1,6 +1,6 @@
-"""`homing evaluate`: any file of predictions against the truth.
+"""`homing evaluate`: score a file of predictions against the true places.
 
-The figures' own modules are imported when the command runs, so that other commands start at once.
+The evaluation is imported when the command runs, so that other commands start quickly.
 """
 
 import argparse
@@ -18,38 +18,39 @@ if TYPE_CHECKING:
     from homing.evaluate.countries import Locate
     from homing.evaluate.evaluation import Settings
 
-NEAREST_KM = 100.0  # an answer off the coast counts to the nearest area within this
+NEAREST_KM = 100.0  # an answer off the coast counts as in the nearest area within this distance
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the arguments of the command to its parser."""
     command.description = (
-        "Score a CSV or Parquet file of photo_id, latitude and longitude. The status is 0, 1 when "
-        "something is wrong with some rows (told on stderr, the others are scored), 2 when nothing can be scored."
+        "Score a CSV or Parquet file of photo_id, latitude and longitude. The exit status is 0; 1 if some rows are "
+        "invalid (reported on stderr, the others are scored); 2 if nothing can be scored."
     )
     add = command.add_argument
-    add("predictions", type=Path, metavar="PREDICTIONS", help="photo_id, latitude, longitude; rank 0 where ranked")
-    add("--truth", type=Path, required=True, help="the same of the true places; author, country where known")
-    add("--against", type=Path, metavar="FILE", help="other predictions, compared photo by photo")
+    add("predictions", type=Path, metavar="PREDICTIONS", help="columns photo_id, latitude, longitude; rank if ranked")
+    add("--truth", type=Path, required=True, help="the same columns with the true places; author and country if known")
+    add("--against", type=Path, metavar="FILE", help="other predictions to compare with, photo by photo")
     add("--benchmark", metavar="NAME",
-        help="im2gps, im2gps3k, yfcc4k, yfcc26k or osv5m (else found by number and names)")  # fmt: skip
-    add("--expect", type=int, metavar="N", help="number of photos the truth must have")
-    add("--radius", type=float, action="append", metavar="KM", help="may be repeated (1 25 200 750 2500)")
-    add("--draws", type=int, default=1000, metavar="N", help="bootstrap draws; 0: no intervals (1000)")
-    add("--seed", type=int, default=0, help="of the draws (0)")
-    add("--cluster", choices=["author", "place", "photo"], help="what is drawn (author where known, else place)")
-    add(
-        "--areas", type=Path, metavar="FILE", help="boundaries, for countries and regions: an edition, or areas.parquet"
-    )
-    add("--labels", type=Path, metavar="FILE", help="a labels table: the true countries and regions")
-    add("--splits", type=Path, metavar="FILE", help="a splits table: only photos of --set count")
-    add("--set", default="test", help="which split (test)")
-    add("--leaks", type=Path, metavar="FILE", help="a leaks table: photos that training photos match are told apart")
-    add("--json", type=Path, metavar="FILE", help="write all figures; - for standard output instead of the table")
+        help="im2gps, im2gps3k, yfcc4k, yfcc26k or osv5m (default: recognised by its photos)")  # fmt: skip
+    add("--expect", type=int, metavar="N", help="number of photos that the truth must have")
+    add("--radius", type=float, action="append", metavar="KM",
+        help="report the share within this distance; may be repeated (default: 1 25 200 750 2500)")  # fmt: skip
+    add("--draws", type=int, default=1000, metavar="N", help="bootstrap draws; 0 for no intervals (default: 1000)")
+    add("--seed", type=int, default=0, help="seed of the bootstrap (default: 0)")
+    add("--cluster", choices=["author", "place", "photo"],
+        help="unit of the bootstrap (default: author if known, else place)")  # fmt: skip
+    add("--areas", type=Path, metavar="FILE",
+        help="boundaries for countries and regions: an edition, or areas.parquet")  # fmt: skip
+    add("--labels", type=Path, metavar="FILE", help="labels table with the true countries and regions")
+    add("--splits", type=Path, metavar="FILE", help="splits table: score only the photos of --set")
+    add("--set", default="test", help="split to score (default: test)")
+    add("--leaks", type=Path, metavar="FILE", help="leaks table: report photos that match training photos separately")
+    add("--json", type=Path, metavar="FILE", help="write all metrics as JSON; - prints them instead of the table")
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    """Score, print, and say by the status whether every row was good."""
+    """Score and print. Return the exit status: 0, or 1 if some rows are invalid."""
     from homing.evaluate import evaluation
     from homing.evaluate.reading import read_places
     from homing.evaluate.text import as_text
@@ -74,9 +75,9 @@ def _settings(options: argparse.Namespace) -> "Settings":
 
     radii = tuple(sorted(options.radius)) if options.radius else RADII_KM
     if not all(0 <= radius < float("inf") for radius in radii):
-        raise HomingError("--radius: kilometres, 0 or more")
+        raise HomingError("--radius: must be kilometres, 0 or more")
     if options.draws < 0:
-        raise HomingError(f"--draws {options.draws}: 0 or more")
+        raise HomingError(f"--draws {options.draws}: must be 0 or more")
     return Settings(
         radii_km=radii,
         benchmark=options.benchmark,
@@ -89,7 +90,7 @@ def _settings(options: argparse.Namespace) -> "Settings":
 
 
 def _locate(path: Path) -> "Locate":
-    """Country and region of places, by the boundaries in a file. Raises HomingError."""
+    """Return a function that finds country and region of places by the boundaries in a file. Raises HomingError."""
     import geopandas as gpd
 
     from homing.labels.boundaries import read_areas

@@ -1,7 +1,9 @@
-"""`homing export`: a package handed on, whole or telling less."""
+"""`homing export`: a model package in another format, whole or with coarser answers."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from homing.errors import HomingError
 from homing.package.layout import ANSWERS
@@ -10,26 +12,27 @@ FORMATS = ("package", "hf", "onnx")
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the arguments of the command to its parser."""
     command.description = (
-        "Write a finished run's model as a package, in the Hugging Face layout (hf), or as ONNX; docs/predicting.md."
+        "Write the model of a finished run as a package, in the Hugging Face layout (hf) or as ONNX; "
+        "see docs/predicting.md."
     )
     add = command.add_argument
-    add("source", type=Path, metavar="RUN_OR_PACKAGE", help="results/runs/<run>, or a package")
-    add("--to", nargs=2, required=True, metavar=("FORMAT", "PATH"), help="package, hf or onnx; and a path that is new")
-    add("--without-photos", action="store_true", help="leave out the index of training photos, and round places")
+    add("source", type=Path, metavar="RUN_OR_PACKAGE", help="folder results/runs/<run>, or a model package")
+    add("--to", nargs=2, required=True, metavar=("FORMAT", "PATH"), help="package, hf or onnx, and a new path")
+    add("--without-photos", action="store_true", help="leave out the index of training photos and round their places")
     add("--answers", choices=ANSWERS, default="exact",
-        help="the finest answers of the export (exact); region and country leave the photos out too")  # fmt: skip
+        help="finest answers of the export (default: exact); region and country leave out the photos too")  # fmt: skip
 
 
 def export(options: argparse.Namespace) -> int:
-    """Write it, and say what it is."""
+    """Export and print the size. Return the exit status."""
     from homing.package.export import Wish, export_hugging_face, export_package
     from homing.package.onnx import export_onnx
 
     kind, path = options.to[0], Path(options.to[1])
     if kind not in FORMATS:
-        raise HomingError(f"--to {kind}: {', '.join(FORMATS)}")
+        raise HomingError(f"--to {kind}: must be one of {', '.join(FORMATS)}")
     wish = Wish(photos=not options.without_photos, answers=options.answers)
     if kind == "onnx":
         print_parity(export_onnx(options.source, path, wish))
@@ -40,9 +43,9 @@ def export(options: argparse.Namespace) -> int:
     return 0
 
 
-def print_parity(parity: dict) -> None:
-    """How far the exported model is from ours."""
-    against = f"ONNX Runtime {parity['onnxruntime']} against torch on {parity['pictures']} made-up pictures"
+def print_parity(parity: Mapping[str, Any]) -> None:
+    """Print the differences between the ONNX model and the torch model."""
+    against = f"ONNX Runtime {parity['onnxruntime']} against torch on {parity['pictures']} random images"
     angle = f"largest angle between embeddings {parity['largest_angle_degrees']:.2g} degrees"
     print(f"{against}: first cell equal in {parity['top1_equal_share']:.1%}, {angle}; largest differences")
     print(", ".join(f"{name} {value:.2g}" for name, value in parity["largest_difference"].items()))

@@ -1,9 +1,9 @@
-"""The files `homing predict` writes, by their suffix, as the answers come; each appears when it is whole."""
+"""The output files of `homing predict`, by suffix; batches are appended, and a file appears when it is complete."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial as given
+from functools import partial as bind
 from pathlib import Path
 from typing import Any
 
@@ -19,36 +19,36 @@ from homing.package.layout import Layout
 from homing.photos.images import decode_image
 
 THUMBNAIL = 320  # pixels
-SHOWN = 200  # photos with a picture and a map of their own on a page
-DOTS = 5_000  # photos on the map of all
+MAX_SECTIONS = 200  # photos with a picture and a map of their own on a page
+MAX_DOTS = 5_000  # photos on the map of all photos
 Write = Callable[[pd.DataFrame, Sequence[Item]], None]
 
 
 def writer_for(path: Path) -> Callable[[Layout], AbstractContextManager[Write]]:
-    """What opens `path` for the answers of a package. Raises HomingError for a suffix that is not known."""
+    """Return a function that opens `path` for the answers of a package. Raises HomingError for an unknown suffix."""
     writers = {
         ".csv": csv_writer, ".parquet": parquet_writer, ".geojson": geojson_writer, ".json": geojson_writer,
         ".html": html_writer,
     }  # fmt: skip
     if path.suffix.lower() not in writers:
-        raise HomingError(f"--output {path}: end it with .csv, .parquet, .geojson or .html")
-    return given(writers[path.suffix.lower()], path)
+        raise HomingError(f"--output {path}: must end with .csv, .parquet, .geojson or .html")
+    return bind(writers[path.suffix.lower()], path)
 
 
 def place_name(answer: Mapping[str, Any]) -> str:
-    """Area, region and country, as far as they are told and differ."""
+    """Return area, region and country, as far as they are given and differ."""
     parts = [answer.get("name"), answer.get("region"), answer.get("country_name")]
     return ", ".join(dict.fromkeys(part for part in parts if isinstance(part, str) and part))
 
 
 def area(square_km: float) -> str:
-    """An area in three digits: more would be pretence."""
+    """Format an area with three significant digits."""
     return f"{float(f'{square_km:.3g}'):,.0f} km²"
 
 
 @contextmanager
 def csv_writer(path: Path, _: Layout) -> Iterator[Write]:
-    """A CSV that spreadsheets and GIS read: one row per photo and answer."""
+    """Write a CSV with one row per photo and answer, for spreadsheets and GIS."""
     with atomic_path(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
 
         def write(table: pd.DataFrame, _: Sequence[Item]) -> None:
@@ -59,14 +59,14 @@ def csv_writer(path: Path, _: Layout) -> Iterator[Write]:
 
 @contextmanager
 def parquet_writer(path: Path, _: Layout) -> Iterator[Write]:
-    """The same as Parquet, a row group per batch."""
+    """Write the same rows as Parquet, a row group per batch."""
     writer: pq.ParquetWriter | None = None
     with atomic_path(path) as partial:
 
         def write(table: pd.DataFrame, _: Sequence[Item]) -> None:
             nonlocal writer
             rows = pa.Table.from_pandas(table, preserve_index=False)
-            if writer is None:  # a column of names may be empty in a batch, and is text all the same
+            if writer is None:  # a column of names may be all null in the first batch, and is text all the same
                 fields = [pa.field(f.name, pa.string() if _is_text(f.type) else f.type) for f in rows.schema]
                 writer = pq.ParquetWriter(partial, pa.schema(fields), compression="zstd")
             writer.write_table(rows.cast(writer.schema))
@@ -82,19 +82,19 @@ def _is_text(kind: pa.DataType) -> bool:
 
 @contextmanager
 def geojson_writer(path: Path, _: Layout) -> Iterator[Write]:
-    """One point per photo and answer, a line each."""
+    """Write GeoJSON with one point per photo and answer, a line each."""
     with atomic_path(path) as partial, partial.open("w", encoding="utf-8") as file:
         file.write('{"type": "FeatureCollection", "features": [')
-        between = "\n"
+        separator = "\n"
 
         def write(table: pd.DataFrame, _: Sequence[Item]) -> None:
-            nonlocal between
+            nonlocal separator
             for row in table.astype(object).to_dict("records"):
                 properties = {name: None if pd.isna(value) else _plain(value) for name, value in row.items()}
                 point = [properties.pop("longitude"), properties.pop("latitude")]
                 feature = {"type": "Feature", "geometry": {"type": "Point", "coordinates": point}}
-                file.write(between + json.dumps(feature | {"properties": properties}, ensure_ascii=False))
-                between = ",\n"
+                file.write(separator + json.dumps(feature | {"properties": properties}, ensure_ascii=False))
+                separator = ",\n"
 
         yield write
         file.write("\n]}\n")
@@ -106,8 +106,7 @@ def _plain(value: Any) -> Any:
 
 @contextmanager
 def html_writer(path: Path, layout: Layout) -> Iterator[Write]:
-    """A page with the first photos, their answers and maps, and a map of all, in one file that opens without a
-    network."""
+    """Write an HTML page that needs no network: the first photos with answers and maps, and a map of all photos."""
     from homing.report.maps import Map, outlines_of
     from homing.report.page import environment
 
@@ -121,23 +120,22 @@ def html_writer(path: Path, layout: Layout) -> Iterator[Write]:
         nonlocal total
         for item, (_, answers) in zip(items, table.groupby((table["rank"] == 0).cumsum()), strict=True):
             total += 1
-            if total <= DOTS:
+            if total <= MAX_DOTS:
                 first = answers.iloc[0]
                 every.point(first["latitude"], first["longitude"], 9, "guess", f"{item.files[0].name}: {_label(first)}")
-            if total <= SHOWN:
+            if total <= MAX_SECTIONS:
                 photos.append(_section(item, answers))
 
     with atomic_path(path) as partial:
         yield write
         template = environment().get_template("predictions.html.j2")
-        page = template.render(
-            photos=photos, total=total, dots=DOTS, land="".join(land.layers), every=every.svg("Where all photos may be")
-        )
+        overview = every.svg("Map of the first answers to all photos")
+        page = template.render(photos=photos, total=total, dots=MAX_DOTS, land="".join(land.layers), every=overview)
         partial.write_text(page, encoding="utf-8")
 
 
 def _section(item: Item, answers: pd.DataFrame) -> dict[str, Any]:
-    """A photo, its answers and their map, as the page shows them."""
+    """Return a photo, its answers and their map, as the page shows them."""
     from homing.report.maps import Map
 
     world = Map()
@@ -154,7 +152,7 @@ def _section(item: Item, answers: pd.DataFrame) -> dict[str, Any]:
         "half": area(answers["area_50_km2"].iloc[0]),
         "most": area(answers["area_90_km2"].iloc[0]),
         "answers": [dict(row, place=place_name(row)) for row in answers.to_dict("records")],
-        "map": world.svg(f"Where {name} may be"),
+        "map": world.svg(f"Map of the answers to {name}"),
     }
 
 
@@ -163,7 +161,7 @@ def _label(answer: Mapping[str, Any]) -> str:
 
 
 def thumbnail(path: Path) -> str:
-    """The photo as a small JPEG in a data URI, without any metadata."""
+    """Return the photo as a small JPEG in a data URI, without metadata."""
     from homing.report.page import data_uri
 
     return data_uri(decode_image(path.read_bytes()), THUMBNAIL)

@@ -1,6 +1,6 @@
 """`homing predict`: photos in, places out, on the terminal and in files, batch by batch.
 
-What loads the model is imported when the command runs, so that other commands start at once.
+The model is imported when the command runs, so that other commands start quickly.
 """
 
 import argparse
@@ -8,12 +8,12 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from homing.errors import HomingError
 from homing.readouts import CLASSIFIER, PACKAGED
@@ -22,41 +22,44 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from homing.cli.inputs import Item
-    from homing.package.package import GeolocatorPackage, Prepared
+    from homing.package.package import GeolocatorPackage, Place, Prepared
 
-AHEAD = 128  # places that are decoded before they are asked for
-THREADS = 8  # that decode, at most
+T = TypeVar("T")
+PREFETCH = 128  # places decoded in advance
+MAX_THREADS = 8  # for decoding
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the arguments of the command to its parser."""
     command.description = (
-        "Say where photos may have been taken. The status is 0, 1 when some photos could not be read (told on stderr, "
-        "the others are answered), 2 when nothing could be answered. GPS coordinates in a photo's EXIF are never used."
+        "Predict where photos were taken. The exit status is 0; 1 if some photos cannot be read (reported on stderr, "
+        "the others are answered); 2 if nothing could be answered. GPS coordinates in the EXIF are never used."
     )
     add = command.add_argument
     add("photos", nargs="+", metavar="PHOTO",
-        help="image files, folders of them, patterns, tables with a column `file`, or - for a list of paths on "
-             "standard input, one a line")  # fmt: skip
-    add("--model", required=True, metavar="DIR", help="results/runs/<run>/model of a finished run, or an export of it")
+        help="image files, folders of images, patterns, tables with a column `file`, or - for a list of paths on "
+             "standard input, one per line")  # fmt: skip
+    add("--model", required=True, metavar="DIR", help="results/runs/<run>/model of a finished run, or an export")
     add("--output", action="append", default=[], metavar="FILE",
         help="write .csv, .parquet, .geojson or .html (an offline map); may be repeated")  # fmt: skip
-    add("--top", type=int, default=5, metavar="N", help="answers per photo (5)")
+    add("--top", type=int, default=5, metavar="N", help="answers per photo (default: 5)")
     add("--views", type=int, default=1, metavar="N",
-        help="so many photos in a row are views of one place (4 of a panorama)")  # fmt: skip
+        help="so many consecutive photos are views of one place (4 for a panorama; default: 1)")  # fmt: skip
     how = command.add_mutually_exclusive_group()
-    how.add_argument("--readout", choices=PACKAGED, help="how a place is read out of the probabilities (refined)")
+    how.add_argument(
+        "--readout", choices=PACKAGED, help="how a place is derived from the probabilities (default: refined)"
+    )
     how.add_argument(
         "--no-refine", dest="readout", action="store_const", const=CLASSIFIER, help=f"--readout {CLASSIFIER}"
     )
-    how.add_argument("--coarse", choices=["country", "region"], help="answer countries or regions, not places")
-    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: the GPU where there is one")
-    add("--quiet", action="store_true", help="print no answers")
+    how.add_argument("--coarse", choices=["country", "region"], help="answer countries or regions instead of places")
+    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: the GPU if there is one")
+    add("--quiet", action="store_true", help="do not print the answers")
 
 
 @dataclass
 class Count:
-    """What came of the photos."""
+    """Counts of answered places, images read, and places left out or with GPS coordinates."""
 
     answered: int = 0
     images: int = 0
@@ -65,7 +68,7 @@ class Count:
 
 
 def predict(options: argparse.Namespace) -> int:
-    """Answer every readable photo; the status is 1 when some could not be read."""
+    """Answer every readable photo. Return the exit status: 0, or 1 if some could not be read."""
     from homing.cli.inputs import expand
     from homing.cli.output import writer_for
     from homing.package.layout import Layout
@@ -81,7 +84,7 @@ def predict(options: argparse.Namespace) -> int:
     count, started = Count(), time.monotonic()
     with ExitStack() as stack:
         writes = [stack.enter_context(writer(layout)) for writer in writers]
-        for batch in batches(readable(package, items, count, shown(options)), BATCH):
+        for batch in batches(readable(package, items, count, shows_progress(options)), BATCH):
             table = answers(package, batch, options)
             for write in writes:
                 write(table, [item for item, _ in batch])
@@ -90,27 +93,27 @@ def predict(options: argparse.Namespace) -> int:
             count.answered += len(batch)
             count.with_gps += sum(photo.has_gps_exif for _, photo in batch)
         if not count.answered:
-            raise HomingError(f"none of {len(items)} photos could be read; nothing is written")
+            raise HomingError(f"none of {len(items)} photos could be read; nothing was written")
     summarise(count, time.monotonic() - started, package)
     return 1 if count.left_out else 0
 
 
-def shown(options: argparse.Namespace) -> bool:
-    """Whether there is a terminal for a progress bar, and no answers on it."""
+def shows_progress(options: argparse.Namespace) -> bool:
+    """Return True if stderr is a terminal and no answers are printed on it."""
     return sys.stderr.isatty() and (options.quiet or not sys.stdout.isatty())
 
 
 def readable(
-    package: "GeolocatorPackage", items: Iterable["Item"], count: Count, bar: bool
+    package: "GeolocatorPackage", items: Sequence["Item"], count: Count, bar: bool
 ) -> Iterator[tuple["Item", "Prepared"]]:
-    """The places that can be read, in order; the others are named on stderr and counted."""
+    """Yield the places that can be read, in order; the others are reported on stderr and counted."""
     from tqdm import tqdm
 
     from homing.photos.images import PhotoError
 
-    for item, waiting in tqdm(read_ahead(package.prepare, items), total=len(items), unit=" photos", disable=not bar):
+    for item, future in tqdm(prefetched(package.prepare, items), total=len(items), unit=" photos", disable=not bar):
         try:
-            photo = waiting.result()
+            photo = future.result()
         except PhotoError as error:
             print(f"homing: {error}; left out", file=sys.stderr)
             count.left_out += 1
@@ -119,20 +122,22 @@ def readable(
         yield item, photo
 
 
-def read_ahead(prepare: Callable, items: Iterable["Item"]) -> Iterator[tuple["Item", Future]]:
-    """Items in order, each with its photo, which threads decode while the model is at the ones before."""
-    with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
-        waiting: deque[tuple[Item, Future]] = deque()
+def prefetched(
+    prepare: "Callable[[Place], Prepared]", items: Iterable["Item"]
+) -> Iterator[tuple["Item", "Future[Prepared]"]]:
+    """Yield items in order, each with its photo, which threads decode while the model works on earlier ones."""
+    with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
+        waiting: deque[tuple[Item, Future[Prepared]]] = deque()
         for item in items:
             waiting.append((item, pool.submit(prepare, item.files if len(item.files) > 1 else item.files[0])))
-            if len(waiting) > AHEAD:
+            if len(waiting) > PREFETCH:
                 yield waiting.popleft()
         yield from waiting
 
 
-def batches(photos: Iterable, size: int) -> Iterator[list]:
-    """Lists of `size`, and what is left."""
-    batch = []
+def batches(photos: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield lists of `size` photos; the last may be shorter."""
+    batch: list[T] = []
     for photo in photos:
         batch.append(photo)
         if len(batch) == size:
@@ -142,8 +147,10 @@ def batches(photos: Iterable, size: int) -> Iterator[list]:
         yield batch
 
 
-def answers(package: "GeolocatorPackage", batch: list, options: argparse.Namespace) -> "pd.DataFrame":
-    """The answers of a batch with the path and id of their photos: the columns of docs/predicting.md."""
+def answers(
+    package: "GeolocatorPackage", batch: Sequence[tuple["Item", "Prepared"]], options: argparse.Namespace
+) -> "pd.DataFrame":
+    """Return the answers to a batch, with the path and id of each photo: the columns of docs/predicting.md."""
     table = package.answer([photo for _, photo in batch], options.top, options.readout, options.coarse)
     number = table["photo"].to_numpy()
     table["photo"] = [str(batch[one][0].files[0]) for one in number]
@@ -153,7 +160,7 @@ def answers(package: "GeolocatorPackage", batch: list, options: argparse.Namespa
 
 
 def print_answers(table: "pd.DataFrame") -> None:
-    """The answers of each photo, a line each."""
+    """Print the answers to each photo, one per line."""
     from homing.cli.output import area, place_name
 
     for answer in table.to_dict("records"):
@@ -166,7 +173,7 @@ def print_answers(table: "pd.DataFrame") -> None:
 
 
 def summarise(count: Count, seconds: float, package: "GeolocatorPackage") -> None:
-    """How many photos, how fast, and what was passed over, on stderr."""
+    """Print the number of photos, the speed and what was left out on stderr."""
     if count.with_gps:
         have = "photo has" if count.with_gps == 1 else "photos have"
         print(f"homing: {count.with_gps} {have} GPS coordinates in the EXIF; they were not used", file=sys.stderr)

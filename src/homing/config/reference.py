@@ -17,9 +17,10 @@ DOCS = FOLDER.parent / "docs"
 SECTION_LEVELS = ("##", "###", "####")
 PAGE_HEAD = """# Configuration
 
-Every key, from `config/schema.yaml`. `config/config.yaml` holds the same with all defaults, which run the demo; put
-what differs into a file of your own and name it with `--configfile`. Lists are replaced whole, everything else key by
-key. An unknown key, a wrong type or an impossible value stops before any job starts, and says which key is meant.
+All keys, written from `config/schema.yaml`. `config/config.yaml` lists them with their defaults, which run the demo.
+Put your own values into a file of your own and name it with `--configfile`: lists are replaced as a whole, everything
+else key by key. An unknown key, a wrong type or an impossible value stops the workflow before any job starts, and the
+message names the key. [Training](training.md) says which keys are batch size, gradient accumulation, early stopping.
 """
 
 
@@ -31,7 +32,7 @@ def leaf(node: Mapping[str, Any]) -> bool:
 def config_yaml() -> str:
     """The text of `config/config.yaml`: every key with its default, its description above it."""
     lines = [
-        "# Every key with its default. Written from config/schema.yaml by `make config`: change defaults there, and",
+        "# All keys with their defaults, written from config/schema.yaml by `make config`: change defaults there, and",
         "# put your own values into a file of your own: snakemake --configfile my.yaml",
     ]
     lines += _yaml_lines(schema(), indent="")
@@ -52,7 +53,7 @@ def _yaml_lines(node: Mapping[str, Any], indent: str) -> Iterator[str]:
 
 def flow(value: Any) -> str:
     """A value as YAML in one line."""
-    text = yaml.safe_dump(value, default_flow_style=True, width=1000, sort_keys=False)
+    text = yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False, allow_unicode=True)
     return text.removesuffix("...\n").strip()
 
 

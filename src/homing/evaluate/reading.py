@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from homing.errors import HomingError
-from homing.importing.tabular import Table
+from homing.text_tables import TextTable
 
 # Usual names of each column, first match wins, capitals or not.
 COLUMNS = {
@@ -70,7 +70,7 @@ def read_places(path: str | Path, role: str) -> Places:
 
     Raises HomingError when there is no such file, no column for the id or a coordinate, or no first answer in it.
     """
-    table = Table.of(path)
+    table = TextTable.from_path(path)
     lower = {name.lower(): name for name in reversed(table.header)}
     names = {ours: next((lower[name] for name in usual if name in lower), None) for ours, usual in COLUMNS.items()}
     for ours in ("photo_id", "latitude", "longitude"):
@@ -91,13 +91,13 @@ def read_places(path: str | Path, role: str) -> Places:
     return places
 
 
-def _gathered(path: str, table: Table, names: dict[str, str]) -> Places:
+def _gathered(path: str, table: TextTable, names: dict[str, str]) -> Places:
     """All rows as text, with our names; lines that cannot be read are a problem."""
     theirs = list(dict.fromkeys(names.values()))
     frames, broken = [pd.DataFrame(columns=[*theirs, "\0row"])], []
     for batch in table.batches(theirs):
         frames.append(batch.cells.assign(**{"\0row": batch.rows}))
-        broken += batch.broken
+        broken += batch.invalid
     whole = pd.concat(frames[1:] or frames, ignore_index=True)
     places = Places(path, pd.DataFrame({ours: whole[name] for ours, name in names.items()} | {"row": whole["\0row"]}))
     if broken:

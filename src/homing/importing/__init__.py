@@ -1,1 +1,1 @@
-"""Photo collections come in: adapters, archives read in place, validation of rows, re-encoding, storage as shards."""
+"""Import photo collections: adapters, archives read in place, validation, re-encoding, shards."""

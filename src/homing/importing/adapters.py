@@ -1,8 +1,8 @@
-"""How each kind of collection is read: one small class per kind, behind one interface.
+"""Adapters: one small class for each kind of photo collection, behind one interface.
 
-An adapter yields the rows of its tables as text under our column names, and says which image each row wants by a key;
-its containers (folders, tars, zips) hold the images, and `key` tells which key a file answers to. Nothing is judged
-here; `candidates` does that. How to add one: docs/data.md.
+An adapter yields the rows of its tables as text under our column names; a row names its image by a key. Its containers
+(folders, tars, zips) hold the image files, and `key` gives the key of a file. Adapters do not validate: `candidates`
+does. How to add one: docs/data.md.
 """
 
 import logging
@@ -17,12 +17,12 @@ import pandas as pd
 
 from homing.errors import HomingError
 from homing.importing.archives import Container, Folder, Tar, Zip, open_container
-from homing.importing.tabular import Batch, Table, from_bytes
 from homing.photos.exif import read_exif
+from homing.text_tables import Batch, TextTable
 
 log = logging.getLogger(__name__)
 
-# Usual names of each column, first match wins; a data set's `columns` overrides them.
+# Usual names of each column; the first match wins, and a data set's `columns` overrides them.
 COLUMN_NAMES = {
     "photo_id": ("photo_id", "img_id", "id", "image_id", "pano_id", "panoid"),
     "latitude": ("latitude", "lat"),
@@ -40,51 +40,55 @@ COLUMN_NAMES = {
     "given_climate": ("given_climate",),
     "given_drives_on_left": ("given_drives_on_left",),
 }
-SUFFIX = r"(?i)\.(jpe?g|png|webp|hei[cf]|tiff?|bmp|gif)$"
+IMAGE_SUFFIX = r"(?i)\.(jpe?g|png|webp|hei[cf]|tiff?|bmp|gif)$"
+TABLE_SUFFIXES = {".csv", ".tsv", ".txt", ".parquet"}
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".tif", ".tiff", ".bmp", ".gif"}
 
 
 class Adapter(Protocol):
-    """A collection of photos."""
+    """A collection of photos; `containers` hold its image files."""
 
-    containers: list[Container]
+    containers: Sequence[Container]
 
     def rows(self) -> Iterator[Batch]:
-        """The rows under our names. A row's images are in `image`, or in `image_0` to `image_3` for four views."""
+        """Yield the rows under our column names.
+
+        The key of a row's image is in the column `image`, or in `image_0` to `image_3` for four views.
+        """
 
     def key(self, name: str) -> str | None:
-        """The key that a file of the containers answers to; None: it is no photo."""
+        """Return the key of a file in the containers, or None if it is not a photo."""
 
 
 def adapter_for(dataset: Mapping[str, Any], files: Sequence[Path]) -> Adapter:
-    """The adapter of a data set's configuration, on the raw files or the table and images it names."""
+    """Return the adapter that a data set's configuration names, on its raw `files` (or its table and images)."""
     return ADAPTERS[dataset["adapter"]](dataset, [Path(file) for file in files])
 
 
 class CsvFolder:
-    """Any CSV or Parquet, and a folder, tars or zips that its file column is relative to; or coordinates alone.
+    """Any CSV or Parquet table, with a folder, tars or zips that its file column is relative to, or without images.
 
-    Four views come as columns file_0 to file_3, as a file name with {view} in it, or as four rows with a view column.
+    Four views are given as columns file_0 to file_3, as a file pattern with {view}, or as four rows with a view column.
     """
 
     def __init__(self, dataset: Mapping[str, Any], files: Sequence[Path]) -> None:
-        tables = [path for path in files if path.suffix in (".csv", ".tsv", ".txt", ".parquet")]
+        tables = [path for path in files if path.suffix in TABLE_SUFFIXES]
         if len(tables) != 1:
             raise HomingError(f"csv_folder: expected one table, got {[path.name for path in files]}")
-        self.table = Table.of(tables[0])
-        images = [Path(dataset["images"])] if dataset.get("images") else [f for f in files if f not in tables]
+        self.table = TextTable.from_path(tables[0])
+        images = [Path(dataset["images"])] if dataset.get("images") else [file for file in files if file not in tables]
         self.containers = [open_container(path) for path in images]
         self.licence, self.views = dataset.get("licence"), dataset.get("views", 1)
         self.by_name = dataset.get("match", "path") == "name"
         self.strip = re.compile(dataset["strip"]) if dataset.get("strip") else None
         given = dict(dataset.get("columns", {}))
-        self.template = given.pop("file") if "{" in given.get("file", "") else None
+        self.file_pattern = given.pop("file") if "{" in given.get("file", "") else None
         self.names = match_columns(self.table, given)
-        self._need()
+        self._require_columns()
 
-    def _need(self) -> None:
-        if not self.containers or self.template:
-            require(self.table, self.names, "latitude", "longitude", "photo_id")
+    def _require_columns(self) -> None:
+        if not self.containers or self.file_pattern:
+            require_columns(self.table, self.names, "latitude", "longitude", "photo_id")
         elif self.views > 1 and "file_0" in self.names:
             first = self.names["file_0"]
             stem, number = first[:-1], int(first[-1])
@@ -92,34 +96,34 @@ class CsvFolder:
             absent = [name for name in self.names.values() if name not in self.table.header]
             if absent:
                 raise HomingError(f"{self.table.name}: no column {absent[0]!r} for a view; see `views` in docs/data.md")
-            require(self.table, self.names, "latitude", "longitude", "photo_id")
+            require_columns(self.table, self.names, "latitude", "longitude", "photo_id")
         else:
             wanted = ("view", "photo_id") if self.views > 1 else ()
-            require(self.table, self.names, "latitude", "longitude", "file", *wanted)
+            require_columns(self.table, self.names, "latitude", "longitude", "file", *wanted)
 
     def rows(self) -> Iterator[Batch]:
-        for batch in renamed(self.table, self.names):
+        for batch in read_renamed(self.table, self.names):
             cells = batch.cells
             if self.licence:
-                cells["licence"] = _first_known(cells.get("licence"), self.licence, cells.index)
-            ids = cells["photo_id"] if "photo_id" in cells else _clean(cells["file"])
-            cells["photo_id"] = ids.str.replace(SUFFIX, "", regex=True).str.replace("/", "_", regex=False)
-            yield Batch(batch.rows, self.with_images(cells), batch.broken)
+                cells["licence"] = _fill_empty(cells.get("licence"), self.licence, cells.index)
+            ids = cells["photo_id"] if "photo_id" in cells else _normalise_paths(cells["file"])
+            cells["photo_id"] = ids.str.replace(IMAGE_SUFFIX, "", regex=True).str.replace("/", "_", regex=False)
+            yield Batch(batch.rows, self._with_image_keys(cells), batch.invalid)
 
-    def with_images(self, cells: pd.DataFrame) -> pd.DataFrame:
+    def _with_image_keys(self, cells: pd.DataFrame) -> pd.DataFrame:
         if not self.containers:
             return cells.drop(columns=[name for name in cells if name.startswith("file")])
         wide = self.views > 1 and "view" not in self.names
         for view in range(self.views if wide else 1):
-            if self.template:
-                texts = [self.template.format(photo_id=name, view=view) for name in cells["photo_id"]]
-                files = pd.Series(texts, index=cells.index, dtype="str")
+            if self.file_pattern:
+                paths = [self.file_pattern.format(photo_id=name, view=view) for name in cells["photo_id"]]
+                files = pd.Series(paths, index=cells.index, dtype="str")
             else:
                 files = cells[f"file_{view}"] if wide else cells["file"]
-            cells[f"image_{view}" if wide else "image"] = self.keys(_clean(files))
+            cells[f"image_{view}" if wide else "image"] = self._keys(_normalise_paths(files))
         return cells.drop(columns=[name for name in cells if name.startswith("file")])
 
-    def keys(self, files: pd.Series) -> pd.Series:
+    def _keys(self, files: pd.Series) -> pd.Series:
         return files.str.rsplit("/", n=1).str[-1] if self.by_name else files
 
     def key(self, name: str) -> str | None:
@@ -129,20 +133,22 @@ class CsvFolder:
         return name.removeprefix("./")
 
 
-def _clean(files: pd.Series) -> pd.Series:
-    """Paths as members are named: forward slashes, no leading "./"."""
+def _normalise_paths(files: pd.Series) -> pd.Series:
+    """Write paths as archive members are named: with forward slashes, without a leading "./"."""
     return files.str.replace("\\", "/", regex=False).str.replace(r"^(\./)+", "", regex=True)
 
 
-def _first_known(column: pd.Series | None, text: str, index: pd.Index) -> pd.Series:
+def _fill_empty(column: pd.Series | None, text: str, index: pd.Index) -> pd.Series:
+    """Return the column with `text` in its empty cells; only `text` if there is no column."""
     constant = pd.Series(text, index=index, dtype="str")
     return constant if column is None else column.where(column != "", constant)
 
 
 class Mp16:
-    """MP-16: a tar cut into byte chunks, read as one file without a second copy, and its csv.
+    """MP-16: a tar split into byte chunks, read as one file without a second copy, and a CSV.
 
-    Ids are the file's name without folder and suffix, slashes and underscores alike (`aa/bb/123.jpg`, `aa_bb_123.jpg`).
+    A photo_id is its path below images/ without suffix and with underscores for slashes, since the CSV writes
+    `aa/bb/123.jpg` and the tar `aa_bb_123.jpg`.
     """
 
     def __init__(self, dataset: Mapping[str, Any], files: Sequence[Path]) -> None:
@@ -150,80 +156,93 @@ class Mp16:
         chunks = sorted(path for path in files if path.suffix != ".csv")
         if len(tables) != 1 or not chunks:
             raise HomingError(f"mp16: expected one csv and the chunks of a tar, got {[path.name for path in files]}")
-        self.table = Table.of(tables[0])
+        self.table = TextTable.from_path(tables[0])
         wanted = {"photo_id": "IMG_ID", "author": "AUTHOR", "latitude": "LAT", "longitude": "LON"}
         self.names = match_columns(self.table, wanted)
         self.containers = [Tar(chunks)]
 
     def rows(self) -> Iterator[Batch]:
-        for batch in renamed(self.table, self.names):
-            ids = _clean(batch.cells["photo_id"]).str.replace(r"^images/", "", regex=True)
+        for batch in read_renamed(self.table, self.names):
+            ids = _normalise_paths(batch.cells["photo_id"]).str.replace(r"^images/", "", regex=True)
             ids = ids.str.replace("/", "_", regex=False).str.replace(r"\.[^.]*$", "", regex=True)
-            yield Batch(batch.rows, batch.cells.assign(photo_id=ids, image=ids), batch.broken)
+            yield Batch(batch.rows, batch.cells.assign(photo_id=ids, image=ids), batch.invalid)
 
     def key(self, name: str) -> str | None:
         return PurePosixPath(name.removeprefix("./").removeprefix("images/").replace("/", "_")).stem
 
 
 class Osv5m:
-    """OpenStreetView-5M: train.csv, test.csv and zips of `<id>.jpg` in any folders; its own labels kept for comparison.
+    """OpenStreetView-5M: train.csv, test.csv, and zips of `<id>.jpg` in any folders.
 
-    Columns go by name, since their order differs between the files. `country` is ISO2 ("NA" is Namibia), `climate`
-    Koppen 1..30, `drive_side` 1 on the left, `captured_at` milliseconds since 1970.
+    Its own labels are kept for comparison. Columns are found by name, since their order differs between the files:
+    `country` is ISO2 ("NA" is Namibia), `climate` Koppen 1..30, `drive_side` 1 on the left, `captured_at` milliseconds
+    since 1970.
     """
 
     def __init__(self, dataset: Mapping[str, Any], files: Sequence[Path]) -> None:
         self.licence = dataset.get("licence", "CC BY-SA 4.0 (Mapillary)")
-        self.tables, self.containers = self.parts(dataset, files)
+        self.tables, self.containers = self.open_files(dataset, files)
         if not self.tables or not self.containers:
-            raise HomingError(f"{dataset['adapter']}: expected csv tables and images, got {[f.name for f in files]}")
+            raise HomingError(
+                f"{dataset['adapter']}: expected csv tables and images, got {[path.name for path in files]}"
+            )
 
-    def parts(self, dataset: Mapping[str, Any], files: Sequence[Path]) -> tuple[list[Table], list[Container]]:
-        tables = [Table.of(path) for path in files if path.suffix == ".csv"]
+    def open_files(
+        self, dataset: Mapping[str, Any], files: Sequence[Path]
+    ) -> tuple[list[TextTable], Sequence[Container]]:
+        tables = [TextTable.from_path(path) for path in files if path.suffix == ".csv"]
         return tables, [Zip(path) for path in files if path.suffix == ".zip"]
 
     def rows(self) -> Iterator[Batch]:
-        first = 0
+        first_row = 0  # of this table, numbering the rows of all tables together
         for table in self.tables:
-            split = "test" if "test" in Path(table.name).name else "val" if "val" in Path(table.name).name else "train"
-            given = {"given_country": "country", "given_climate": "climate", "given_drives_on_left": "drive_side"}
-            given = {ours: theirs for ours, theirs in given.items() if theirs in table.header}
-            names = match_columns(table, given)
-            require(table, names, "photo_id", "latitude", "longitude")
-            last = first
-            for batch in renamed(table, names):
+            next_row = first_row
+            for batch in read_renamed(table, self._names(table)):
                 batch.cells["image"] = batch.cells["photo_id"]
-                batch.cells["split"], batch.cells["licence"] = split, self.licence
-                broken = [(row + first, reason, text) for row, reason, text in batch.broken]
-                yield Batch(batch.rows + first, batch.cells, broken)
-                last = max([last, *(int(row) + first + 1 for row in batch.rows[-1:])])
-            first = last
+                batch.cells["split"], batch.cells["licence"] = _split_of(Path(table.name).name), self.licence
+                invalid = [(row + first_row, reason, text) for row, reason, text in batch.invalid]
+                yield Batch(batch.rows + first_row, batch.cells, invalid)
+                if len(batch.rows):
+                    next_row = int(batch.rows[-1]) + first_row + 1
+            first_row = next_row
+
+    def _names(self, table: TextTable) -> dict[str, str]:
+        given = {"given_country": "country", "given_climate": "climate", "given_drives_on_left": "drive_side"}
+        names = match_columns(table, {ours: theirs for ours, theirs in given.items() if theirs in table.header})
+        require_columns(table, names, "photo_id", "latitude", "longitude")
+        return names
 
     def key(self, name: str) -> str | None:
         path = PurePosixPath(name)
         return path.stem if path.suffix.lower() in IMAGE_SUFFIXES else None
 
 
-class OsvMini(Osv5m):
-    """OSV-mini-129k, a part of OSV-5M in the USA: one zip, or the folder it was unpacked to."""
+def _split_of(file_name: str) -> str:
+    return "test" if "test" in file_name else "val" if "val" in file_name else "train"
 
-    def parts(self, dataset: Mapping[str, Any], files: Sequence[Path]) -> tuple[list[Table], list[Container]]:
+
+class OsvMini(Osv5m):
+    """OSV-mini-129k, the part of OSV-5M in the USA: one zip, or the folder it was unpacked to."""
+
+    def open_files(
+        self, dataset: Mapping[str, Any], files: Sequence[Path]
+    ) -> tuple[list[TextTable], Sequence[Container]]:
         if dataset.get("images"):
             root = Path(dataset["images"])
-            return [Table.of(path) for path in sorted(root.rglob("*_mini.csv"))], [Folder(root)]
+            return [TextTable.from_path(path) for path in sorted(root.rglob("*_mini.csv"))], [Folder(root)]
         tables = []
         for path in files:
             with zipfile.ZipFile(path) as archive:
                 names = sorted(name for name in archive.namelist() if name.endswith("_mini.csv"))
-                tables += [from_bytes(f"{path}/{name}", archive.read(name)) for name in names]
+                tables += [TextTable.from_bytes(f"{path}/{name}", archive.read(name)) for name in names]
         return tables, [Zip(path) for path in files]
 
 
 class Landmarks:
-    """Google Landmarks v2: tars, train.csv and its attribution; coordinates from a table of the landmarks' places."""
+    """Google Landmarks v2: tars, train.csv and its attribution; coordinates come from a table of landmarks' places."""
 
     def __init__(self, dataset: Mapping[str, Any], files: Sequence[Path]) -> None:
-        tables = {path.name: Table.of(path) for path in files if path.suffix == ".csv"}
+        tables = {path.name: TextTable.from_path(path) for path in files if path.suffix == ".csv"}
         wanted = ("train.csv", "train_attribution.csv", "google_landmarks_places.csv")
         absent = [name for name in wanted if name not in tables]
         if absent:
@@ -232,26 +251,28 @@ class Landmarks:
         self.containers = [Tar([path]) for path in sorted(files) if path.suffix == ".tar"]
 
     def rows(self) -> Iterator[Batch]:
-        places = _whole(self.places, ["id", "lat", "lon"]).drop_duplicates("id").set_index("id")
-        credit = _whole(self.attribution, ["id", "author", "license"])
-        credit = credit.assign(license=credit["license"].astype("category")).drop_duplicates("id").set_index("id")
-        known = total = 0
+        places = _read_all(self.places, ["id", "lat", "lon"]).drop_duplicates("id").set_index("id")
+        credits = _read_all(self.attribution, ["id", "author", "license"])
+        credits = credits.assign(license=credits["license"].astype("category")).drop_duplicates("id").set_index("id")
+        with_place = total = 0
         for batch in self.images.batches(["id", "url", "landmark_id"]):
             placed = batch.cells["landmark_id"].isin(places.index).to_numpy()
             cells = batch.cells[placed]
-            place, owner = places.reindex(cells["landmark_id"]), credit.reindex(cells["id"])
-            known, total = known + int(placed.sum()), total + len(placed)
+            place, credit = places.reindex(cells["landmark_id"]), credits.reindex(cells["id"])
+            with_place, total = with_place + int(placed.sum()), total + len(placed)
             columns = {
                 "photo_id": cells["id"].to_numpy(),
                 "image": cells["id"].to_numpy(),
                 "latitude": place["lat"].to_numpy(),
                 "longitude": place["lon"].to_numpy(),
-                "author": owner["author"].fillna("").to_numpy(),
-                "licence": owner["license"].astype("str").fillna("").to_numpy(),
+                "author": credit["author"].fillna("").to_numpy(),
+                "licence": credit["license"].astype("str").fillna("").to_numpy(),
                 "source_url": cells["url"].to_numpy(),
             }
-            yield Batch(batch.rows[placed], pd.DataFrame(columns, dtype="str"), batch.broken)
-        log.info("landmarks: %d of %d photos show a landmark of known place; the others are left out", known, total)
+            yield Batch(batch.rows[placed], pd.DataFrame(columns, dtype="str"), batch.invalid)
+        log.info(
+            "landmarks: %d of %d photos are of a landmark with a known place; the rest is left out", with_place, total
+        )
 
     def key(self, name: str) -> str | None:
         path = PurePosixPath(name)
@@ -259,7 +280,7 @@ class Landmarks:
 
 
 class ExifFolder:
-    """A folder, tar or zip of photos that know their place: position, date, direction and artist from their EXIF."""
+    """A folder, tar or zip of photos whose EXIF holds their position, and possibly date, heading and artist."""
 
     BATCH = 1024
 
@@ -268,26 +289,28 @@ class ExifFolder:
         self.licence = dataset.get("licence", "")
 
     def rows(self) -> Iterator[Batch]:
-        container, found, broken = self.containers[0], [], []
-        for row, member in enumerate(m for m in container.members() if self.key(m.name)):
+        container = self.containers[0]
+        photos: list[tuple[int, dict[str, str]]] = []
+        invalid: list[tuple[int, str, str]] = []
+        for row, member in enumerate(member for member in container.members() if self.key(member.name)):
             try:
-                found.append((row, read_exif(container.read(member)) | self.described(member.name)))
+                photos.append((row, read_exif(container.read(member)) | self._describe(member.name)))
             except HomingError as error:
-                broken.append((row, str(error), member.name))
-            if len(found) + len(broken) >= self.BATCH:
-                yield self.batch(found, broken)
-                found, broken = [], []
-        if found or broken:
-            yield self.batch(found, broken)
+                invalid.append((row, str(error), member.name))
+            if len(photos) + len(invalid) >= self.BATCH:
+                yield self._batch(photos, invalid)
+                photos, invalid = [], []
+        if photos or invalid:
+            yield self._batch(photos, invalid)
 
-    def described(self, name: str) -> dict[str, str]:
+    def _describe(self, name: str) -> dict[str, str]:
         photo_id = re.sub(r"\.[^./]*$", "", name).replace("/", "_")
         return {"photo_id": photo_id, "image": name, "licence": self.licence}
 
-    def batch(self, found: list[tuple[int, dict[str, str]]], broken: list[tuple[int, str, str]]) -> Batch:
+    def _batch(self, photos: list[tuple[int, dict[str, str]]], invalid: list[tuple[int, str, str]]) -> Batch:
         names = ["photo_id", "image", "latitude", "longitude", "captured_at", "heading_deg", "author", "licence"]
-        cells = pd.DataFrame([row for _, row in found], columns=names, dtype="str").fillna("")
-        return Batch(np.array([number for number, _ in found], dtype=np.int64), cells, broken)
+        cells = pd.DataFrame([cells for _, cells in photos], columns=names, dtype="str").fillna("")
+        return Batch(np.array([row for row, _ in photos], dtype=np.int64), cells, invalid)
 
     def key(self, name: str) -> str | None:
         return name if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES else None
@@ -303,8 +326,11 @@ ADAPTERS: dict[str, type] = {
 }
 
 
-def match_columns(table: Table, given: Mapping[str, str]) -> dict[str, str]:
-    """Our column names -> the table's, as far as it has them. Raises HomingError for a given one that it lacks."""
+def match_columns(table: TextTable, given: Mapping[str, str]) -> dict[str, str]:
+    """Map our column names to the table's, where it has them; `given` ones first.
+
+    Raises HomingError if the table lacks a given one.
+    """
     lower = {name.lower(): name for name in reversed(table.header)}
     names = {}
     for ours, usual in COLUMN_NAMES.items():
@@ -321,8 +347,8 @@ def match_columns(table: Table, given: Mapping[str, str]) -> dict[str, str]:
     return names
 
 
-def require(table: Table, names: Mapping[str, str], *wanted: str) -> None:
-    """Raise HomingError naming the column that is missing and what there is."""
+def require_columns(table: TextTable, names: Mapping[str, str], *wanted: str) -> None:
+    """Raise HomingError naming the columns there are if one of the `wanted` is missing."""
     for ours in wanted:
         if ours not in names:
             raise HomingError(
@@ -331,15 +357,15 @@ def require(table: Table, names: Mapping[str, str], *wanted: str) -> None:
             )
 
 
-def renamed(table: Table, names: Mapping[str, str]) -> Iterator[Batch]:
-    """Batches of a table with our column names."""
+def read_renamed(table: TextTable, names: Mapping[str, str]) -> Iterator[Batch]:
+    """Yield the batches of a table under our column names, as `match_columns` found them."""
     theirs = list(dict.fromkeys(names.values()))
     for batch in table.batches(theirs):
         cells = pd.DataFrame({ours: batch.cells[name] for ours, name in names.items()})
-        yield Batch(batch.rows, cells, batch.broken)
+        yield Batch(batch.rows, cells, batch.invalid)
 
 
-def _whole(table: Table, columns: Sequence[str]) -> pd.DataFrame:
+def _read_all(table: TextTable, columns: Sequence[str]) -> pd.DataFrame:
     absent = [name for name in columns if name not in table.header]
     if absent:
         raise HomingError(f"{table.name}: no column {absent[0]!r}; it has {', '.join(table.header)}")

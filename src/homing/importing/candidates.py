@@ -1,13 +1,13 @@
-"""First step of an import: which rows are good, and where their images lie. No image is read, memory stays bounded.
+"""First step of an import: validate the rows of a collection and locate their images, without reading an image.
 
-Rows and members are joined on disk: laid into buckets by photo_id (the first of equal ids is kept), then by image key,
-then by place, so that the images can afterwards be read from front to back.
+Rows and image files are joined on disk in bounded memory: they are partitioned by photo_id (of equal ids the first is
+kept), then by image key, then by storage position, so that the next step reads each archive from front to back.
 """
 
 import json
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,64 +18,74 @@ import pyarrow as pa
 from homing import tables
 from homing.errors import HomingError
 from homing.importing.adapters import Adapter
-from homing.importing.archives import MAX_BYTES, Member, list_members
-from homing.importing.external_sort import Spill, by_hash
-from homing.importing.validate import Rejects, judge
+from homing.importing.archives import MAX_IMAGE_BYTES, Folder, Member, list_members
+from homing.importing.external_sort import DiskPartitions, hash_partition
+from homing.importing.validate import Rejects, validate
 
 log = logging.getLogger(__name__)
 
-BUCKET_BYTES = 64e6  # of a table, which grows some ten times in memory
-LISTED = 65_536
-ROW_GROUP = 16_384
-PLACES = ("container", "name", "position", "bytes", "deflated")
+PARTITION_BYTES = 64e6  # of the table's file; in memory it takes about ten times as much
+CHUNK_ROWS = 65_536
+ROW_GROUP = 16_384  # of the candidates, which `store` divides among its jobs by row groups
+LOCATION = ("container", "name", "position", "bytes", "deflated")
 
 _SCHEMA = tables.SCHEMAS["candidates"]
-_ROWS = pa.schema([field for field in _SCHEMA if field.name not in PLACES] + [pa.field("key", pa.string())])
-_MEMBERS = pa.schema([pa.field("key", pa.string()), *(_SCHEMA.field(name) for name in PLACES)])
+_ROWS = pa.schema([field for field in _SCHEMA if field.name not in LOCATION] + [pa.field("key", pa.string())])
+_MEMBERS = pa.schema([pa.field("key", pa.string()), *(_SCHEMA.field(name) for name in LOCATION)])
 
 
 def list_candidates(
     adapter: Adapter, dataset: Mapping[str, Any], candidates: str | Path, rejected: str | Path, table_bytes: int
 ) -> None:
-    """Write the `candidates` table, one row per view in storage order, and the `rejected` rows of a collection.
+    """Write the table `candidates`, one row per view in storage order, and the table `rejected` of a collection.
 
-    Raises HomingError when there are no rows, when a fifth of them look swapped, or when a known place is another.
+    `table_bytes`, the size of the collection's own tables, decides the number of partitions on disk. Raises HomingError
+    if there are no rows, if many have latitude and longitude swapped, or if a photo of known coordinates has others.
     """
-    views, check = dataset.get("views", 1), dataset.get("check", {})
-    buckets = max(1, int(table_bytes / BUCKET_BYTES))
+    partitions = max(1, int(table_bytes / PARTITION_BYTES))
     with (
-        tempfile.TemporaryDirectory(dir=Path(candidates).parent, prefix=".import-") as folder,
+        tempfile.TemporaryDirectory(dir=Path(candidates).parent, prefix=".import-") as name,
         tables.writer(rejected, "rejected") as out,
     ):
-        rejects = Rejects(out)
-        rows = Spill(Path(folder), "rows", _ROWS, buckets)
-        good = 0
-        for batch in adapter.rows():
-            kept, bad = judge(batch)
-            rejects.add(bad)
-            good += len(kept)
-            if len(kept):
-                check_places(kept, check)
-                long = in_views(kept, views)
-                rows.add(long, by_hash(long["photo_id"], buckets))
-        if good + rejects.kinds.total() == 0:
-            raise HomingError("the collection has no rows")
-        rejects.check_swapped(good)
-        unique = (first_of_equal(frame, rejects) for frame in rows.frames())
-        placed = (
-            join_images(unique, adapter, Path(folder), buckets, rejects) if adapter.containers else unplaced(unique)
-        )
+        folder, rejects = Path(name), Rejects(out)
+        rows = DiskPartitions(folder, "rows", _ROWS, partitions)
+        _validate_rows(adapter, dataset, rows, rejects)
+        unique = (drop_duplicates(frame, rejects) for frame in rows.frames())
+        if adapter.containers:
+            located = join_images(unique, adapter, folder, partitions, rejects)
+        else:
+            located = (frame.drop(columns="key") for frame in unique)
         with tables.writer(candidates, "candidates") as table:
-            for frame in placed:
+            for frame in located:
                 for start in range(0, len(frame), ROW_GROUP):
                     table.add(frame.iloc[start : start + ROW_GROUP])
         log.info("%d rows: %d candidates, %d rejected", table.rows + out.rows, table.rows, out.rows)
 
 
-def check_places(rows: pd.DataFrame, check: Mapping[str, list[float]]) -> None:
-    """Raise HomingError when a photo whose place is known lies elsewhere: columns under each other's names, mostly."""
-    for begin, (latitude, longitude) in check.items():
-        for row in rows[rows["photo_id"].str.startswith(begin)].itertuples():
+def _validate_rows(adapter: Adapter, dataset: Mapping[str, Any], rows: DiskPartitions, rejects: Rejects) -> None:
+    """Partition the valid rows of a collection by photo_id, one row per view, and reject the others."""
+    views, known_places = dataset.get("views", 1), dataset.get("check", {})
+    count = 0
+    for batch in adapter.rows():
+        valid, invalid = validate(batch)
+        rejects.add(invalid)
+        count += len(valid)
+        if len(valid):
+            check_known_places(valid, known_places)
+            by_view = one_row_per_view(valid, views)
+            rows.add(by_view, hash_partition(by_view["photo_id"], rows.count))
+    if count + rejects.kinds.total() == 0:
+        raise HomingError("the collection has no rows")
+    rejects.check_swapped(count)
+
+
+def check_known_places(rows: pd.DataFrame, known: Mapping[str, list[float]]) -> None:
+    """Raise HomingError if a photo whose id begins with a key of `known` lies more than 0.01 degrees from its value.
+
+    Mostly, latitude and longitude are then under each other's name.
+    """
+    for prefix, (latitude, longitude) in known.items():
+        for row in rows[rows["photo_id"].str.startswith(prefix)].itertuples():
             if abs(row.latitude - latitude) > 0.01 or abs(row.longitude - longitude) > 0.01:
                 raise HomingError(
                     f"{row.photo_id}: known to be at {latitude}, {longitude}, but the table says {row.latitude}, "
@@ -83,8 +93,8 @@ def check_places(rows: pd.DataFrame, check: Mapping[str, list[float]]) -> None:
                 )
 
 
-def in_views(rows: pd.DataFrame, views: int) -> pd.DataFrame:
-    """One row per view: its number and its image's `key`."""
+def one_row_per_view(rows: pd.DataFrame, views: int) -> pd.DataFrame:
+    """Return the rows with the columns `view` and `key` (of its image) in place of their image columns."""
     wide = [name for name in rows if name.startswith("image_")]
     if wide:
         parts = [rows.assign(view=view, key=rows[f"image_{view}"]).drop(columns=wide) for view in range(views)]
@@ -93,77 +103,84 @@ def in_views(rows: pd.DataFrame, views: int) -> pd.DataFrame:
     return rows.assign(view=view, key=rows.get("image")).drop(columns=["image"], errors="ignore")
 
 
-def first_of_equal(rows: pd.DataFrame, rejects: Rejects) -> pd.DataFrame:
-    """The first row of each photo_id and view."""
+def drop_duplicates(rows: pd.DataFrame, rejects: Rejects) -> pd.DataFrame:
+    """Return the first row of each photo_id and view; reject the others."""
     rows = rows.sort_values(["row", "view"], kind="stable", ignore_index=True)
     repeated = rows.duplicated(["photo_id", "view"])
-    reject(rows[repeated], lambda row: f"duplicate photo_id {row.photo_id!r}; the first is kept", rejects)
+    _reject(rows[repeated], lambda row: f"duplicate photo_id {row.photo_id!r}; the first is kept", rejects)
     return rows[~repeated]
 
 
-def reject(rows: pd.DataFrame, reason: Any, rejects: Rejects) -> None:
-    """Reject typed rows, each once whatever the number of its views; a few at a time, for it may be nearly all."""
+def _reject(rows: pd.DataFrame, reason: Callable[[Any], str], rejects: Rejects) -> None:
+    """Reject typed rows, each once whatever its number of views; `reason` is given a named tuple of the row."""
     once = rows.drop_duplicates("row")
-    for start in range(0, len(once), LISTED):
+    for start in range(0, len(once), CHUNK_ROWS):  # it may be nearly the whole table
         lines = []
-        for row in once.iloc[start : start + LISTED].itertuples():
+        for row in once.iloc[start : start + CHUNK_ROWS].itertuples():
             content = {"photo_id": row.photo_id, "latitude": row.latitude, "longitude": row.longitude, "image": row.key}
             lines.append((row.row, reason(row), row.photo_id, json.dumps(content, ensure_ascii=False)))
         rejects.add(pd.DataFrame(lines, columns=tables.SCHEMAS["rejected"].names))
 
 
-def unplaced(frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    """Rows of a collection of coordinates alone."""
-    for frame in frames:
-        yield frame.drop(columns="key")
-
-
 def join_images(
-    frames: Iterator[pd.DataFrame], adapter: Adapter, folder: Path, buckets: int, rejects: Rejects
+    frames: Iterator[pd.DataFrame], adapter: Adapter, folder: Path, partitions: int, rejects: Rejects
 ) -> Iterator[pd.DataFrame]:
-    """The rows with the place of their image, in storage order; rows without an image are rejected."""
-    wanted = Spill(folder, "wanted", _ROWS, buckets)
+    """Yield the rows with the location of their image, in storage order; reject rows without an image.
+
+    frames: rows with their image's `key`. folder: for the partitions on disk.
+    """
+    wanted = DiskPartitions(folder, "wanted", _ROWS, partitions)
     for frame in frames:
-        wanted.add(frame, by_hash(frame["key"], buckets))
-    members = Spill(folder, "members", _MEMBERS, buckets)
-    ends: dict[int, int] = {}
-    listed = 0
-    for frame in listings(adapter):
-        members.add(frame, by_hash(frame["key"], buckets))
+        wanted.add(frame, hash_partition(frame["key"], partitions))
+    members = DiskPartitions(folder, "members", _MEMBERS, partitions)
+    ends: dict[int, int] = {}  # of each container, behind its last image
+    count = 0
+    for frame in list_images(adapter):
+        members.add(frame, hash_partition(frame["key"], partitions))
         ends |= (frame.groupby("container")["position"].max() + 1).to_dict()
-        listed += len(frame)
-    log.info("%d images listed in %d containers", listed, len(adapter.containers))
-    starts = {container: sum(ends[c] for c in ends if c < container) for container in ends}
-    total = max(1, sum(ends.values()))
-    ordered = Spill(folder, "ordered", _SCHEMA, buckets)
-    for rows, places in zip(wanted.frames(), members.frames(), strict=True):
-        joined = rows.merge(places.drop_duplicates("key"), on="key", how="left", sort=False)
-        absent, large = joined["container"].isna(), joined["bytes"] > MAX_BYTES
-        reject(joined[absent], lambda row: "no image with this name (missing, or the archive ends early)", rejects)
-        reject(joined[large], lambda row: f"image file too large: {row.bytes / 1e6:.0f} MB", rejects)
-        found = joined[~absent & ~large].drop(columns="key")
-        place = found["container"].map(starts).astype("int64") + found["position"].astype("int64")
-        ordered.add(found, (place.to_numpy() * buckets // total).astype(np.int64))
+        count += len(frame)
+    log.info("%d images listed in %d containers", count, len(adapter.containers))
+    ordered = DiskPartitions(folder, "ordered", _SCHEMA, partitions)
+    for rows, images in zip(wanted.frames(), members.frames(), strict=True):
+        found = _locate(rows, images, rejects)
+        ordered.add(found, _partition_by_position(found, ends, partitions))
     for frame in ordered.frames():
         yield frame.sort_values(["container", "position", "photo_id", "view"], ignore_index=True)
 
 
-def listings(adapter: Adapter) -> Iterator[pd.DataFrame]:
-    """All members that are photos, in pieces; files of a folder are numbered, since each begins at 0."""
+def _locate(rows: pd.DataFrame, images: pd.DataFrame, rejects: Rejects) -> pd.DataFrame:
+    """Join rows with images on `key`, rejecting rows without an image or with too large a file."""
+    joined = rows.merge(images.drop_duplicates("key"), on="key", how="left", sort=False)
+    absent, large = joined["container"].isna(), joined["bytes"] > MAX_IMAGE_BYTES
+    _reject(joined[absent], lambda row: "no image with this name (missing, or the archive ends early)", rejects)
+    _reject(joined[large], lambda row: f"image file too large: {row.bytes / 1e6:.0f} MB", rejects)
+    return joined[~absent & ~large].drop(columns="key")
+
+
+def _partition_by_position(rows: pd.DataFrame, ends: Mapping[int, int], partitions: int) -> np.ndarray:
+    """Return the partition of each row by its position in all containers one after the other, int64 (n,)."""
+    starts = {container: sum(ends[other] for other in ends if other < container) for container in ends}
+    position = rows["container"].map(starts).astype("int64") + rows["position"].astype("int64")
+    return (position.to_numpy() * partitions // max(1, sum(ends.values()))).astype(np.int64)
+
+
+def list_images(adapter: Adapter) -> Iterator[pd.DataFrame]:
+    """Yield the key and location of all members that are photos, in chunks."""
     lines: list[tuple] = []
     for number, (container, member) in enumerate(list_members(adapter.containers)):
         key = adapter.key(member.name)
         if key is not None:
-            lines.append((key, container, *_place(adapter, container, member, number)))
-        if len(lines) == LISTED:
+            lines.append((key, container, *_location(adapter, container, member, number)))
+        if len(lines) == CHUNK_ROWS:
             yield _frame(lines)
             lines = []
     if lines:
         yield _frame(lines)
 
 
-def _place(adapter: Adapter, container: int, member: Member, number: int) -> tuple:
-    in_folder = hasattr(adapter.containers[container], "root")
+def _location(adapter: Adapter, container: int, member: Member, number: int) -> tuple[str | None, int, int, bool]:
+    """Return name, position, bytes and deflated; files of a folder are numbered, since all begin at offset 0."""
+    in_folder = isinstance(adapter.containers[container], Folder)
     name, position = (member.name, number) if in_folder else (None, member.offset)
     return name, position, member.size, member.deflated
 

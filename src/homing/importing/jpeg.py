@@ -1,17 +1,17 @@
-"""A JPEG without what it tells about itself: EXIF (with GPS), XMP, IPTC and comments; the picture's bytes unchanged.
+"""Remove the metadata of a JPEG, EXIF (with GPS), XMP, IPTC and comments, without touching its image data.
 
-Segments as in ITU-T T.81, annex B. What follows the end of the image (a second picture, a film) is left out too.
+Segments as in ITU-T T.81, annex B. What follows the end of the image (a second image, a video) is removed too.
 """
 
 from homing.photos.images import PhotoError
 
 START, END, SCAN = 0xD8, 0xD9, 0xDA
-KEPT_APPLICATION = {0xE0: b"JFIF", 0xE2: b"ICC_PROFILE", 0xEE: b"Adobe"}  # needed to show the colours right
+KEPT_APPLICATION = {0xE0: b"JFIF", 0xE2: b"ICC_PROFILE", 0xEE: b"Adobe"}  # needed to decode the colours
 COMMENT = 0xFE
 
 
 def without_metadata(data: bytes) -> bytes:
-    """The same picture without its metadata. Raises PhotoError when the segments cannot be followed."""
+    """Return the same JPEG without its metadata. Raises PhotoError if its segments cannot be parsed."""
     if data[:2] != b"\xff\xd8":
         raise PhotoError("not a JPEG")
     parts, position = [data[:2]], 2
@@ -23,32 +23,33 @@ def without_metadata(data: bytes) -> bytes:
             position += 1
             continue
         if kind == SCAN:
-            end = data.rfind(b"\xff\xd9", position) if _one_image(data, position) else _end_of_scan(data, position)
+            end = data.rfind(b"\xff\xd9", position) if _is_last_image(data, position) else _end_of_scan(data, position)
             parts.append(data[position : end + 2])
             return b"".join(parts)
         length = int.from_bytes(data[position + 2 : position + 4], "big")
         segment = data[position : position + 2 + length]
         if length < 2 or len(segment) < 2 + length:
             raise PhotoError("broken image (a JPEG segment is cut off)")
-        if not _tells(kind, segment[4:]):
+        if not _is_metadata(kind, segment[4:]):
             parts.append(segment)
         position += 2 + length
     raise PhotoError("broken image (no picture data)")
 
 
-def _tells(kind: int, content: bytes) -> bool:
+def _is_metadata(kind: int, content: bytes) -> bool:
+    """True for comments, and for application segments except those that decoding needs."""
     if 0xE0 <= kind <= 0xEF:
         return not content.startswith(KEPT_APPLICATION.get(kind, b"\0no such\0"))
     return kind == COMMENT
 
 
-def _one_image(data: bytes, position: int) -> bool:
-    """Whether no further image begins behind the scan, so that the last end marker is this image's."""
+def _is_last_image(data: bytes, position: int) -> bool:
+    """True if no other image begins behind the scan, so that the last end marker belongs to this one."""
     return data.find(b"\xff\xd8\xff", position) < 0 and data.endswith(b"\xff\xd9")
 
 
 def _end_of_scan(data: bytes, position: int) -> int:
-    """Where the image's own end marker is: the first one that follows entropy-coded data or a segment."""
+    """Return the position of the image's own end marker: the first behind entropy-coded data or a segment."""
     while True:
         marker = data.find(b"\xff", position + 1)
         if marker < 0 or marker + 1 >= len(data):

@@ -1,14 +1,14 @@
-"""Second step of an import: the images of one part of the candidates, checked and laid into shards.
+"""Second step of an import: check the images of one part of the candidates and write them to shards.
 
-Images are read in storage order, checked by a few threads and written in that order. Whenever a shard is full, it and
-a table of what happened to its candidates are set down in a folder that outlives the job, so that a job that was
-stopped goes on behind its last whole shard, and ends with the same bytes.
+Images are read in storage order, prepared by threads and written in that order. Each full shard is kept in a folder
+that outlives the job, with a table of what became of its candidates: a job that was stopped resumes behind its last
+full shard, and ends with the same bytes.
 """
 
 import logging
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,10 @@ from homing import tables
 from homing.files import atomic_path
 from homing.importing.adapters import Adapter
 from homing.importing.archives import Member
-from homing.importing.recode import Stored, prepare
+from homing.importing.recode import StoredImage, prepare
 from homing.jobs.fingerprint import of_file, of_values
 from homing.photos.images import PhotoError
-from homing.photos.shards import Shard, member_name
+from homing.photos.shards import ShardWriter, member_name
 
 log = logging.getLogger(__name__)
 
@@ -43,35 +43,37 @@ def store_part(
     workspace: str | Path,
     threads: int,
 ) -> None:
-    """Store the images of part (number, of how many) into the folder `output`: shards and stored.parquet.
+    """Store the images of `part` (number, number of parts) in the folder `output`: shards and stored.parquet.
 
-    `workspace` holds what a stopped job has finished. Images that cannot be used are in the table with their reason.
+    settings: the configuration's `shards`. workspace: folder that keeps the full shards of a job that was stopped.
+    Images that cannot be used are in the table with their reason.
     """
-    torch.set_num_threads(1)  # the threads are ours
-    rows = part_rows(candidates, *part)
+    torch.set_num_threads(1)  # the images are spread over threads instead
     folder = Path(workspace) / of_values([of_file(candidates), part, settings, dataset])[:16]
-    work = _Work(folder, settings["shard_megabytes"] * 1e6, dataset.get("views", 1))
-    rest = (frame.iloc[max(0, work.done - first) :] for first, frame in rows if first + len(frame) > work.done)
-    options = dict(settings), dataset.get("crop_bottom_px", 0), dataset.get("min_bytes", 0)
-    began = said = time.monotonic()
+    shards = _ResumableShards(folder, settings["shard_megabytes"] * 1e6, dataset.get("views", 1))
+    crop_bottom, min_bytes = dataset.get("crop_bottom_px", 0), dataset.get("min_bytes", 0)
+    started = logged = time.monotonic()
     with ThreadPoolExecutor(threads) as pool:
-        for batch in batches(rest):
-            read = [_read(adapter, row) for row in batch]
-            results = pool.map(_prepared, read, [options] * len(read))
+        for batch in batches(_skip_rows(part_rows(candidates, *part), shards.done)):
+            files = [_read(adapter, row) for row in batch]
+            results = pool.map(lambda data: _prepare(data, settings, crop_bottom, min_bytes), files)
             for row, result in zip(batch, results, strict=True):
-                work.add(row, result)
-            if time.monotonic() - said > LOG_SECONDS:
-                said = time.monotonic()
-                log.info("%d images, %.0f/s", work.seen, (work.seen - work.resumed) / (said - began))
-    work.close_shard()
+                shards.add(row, result)
+            if time.monotonic() - logged > LOG_SECONDS:
+                logged = time.monotonic()
+                log.info("%d images, %.0f/s", shards.seen, (shards.seen - shards.resumed) / (logged - started))
+    shards.close_shard()
     with atomic_path(output) as target:
-        work.publish(target)
+        shards.publish(target)
     shutil.rmtree(folder)
-    log.info("%d images stored, %d refused", work.stored, work.seen - work.stored)
+    log.info("%d images stored, %d refused", shards.stored, shards.seen - shards.stored)
 
 
 def part_rows(candidates: str | Path, number: int, parts: int) -> Iterator[tuple[int, pd.DataFrame]]:
-    """(rows of the part before it, rows) of each row group of one of `parts` like stretches of the candidates."""
+    """Yield the row groups of part `number` of `parts` of the candidates, each with the number of rows before it.
+
+    The parts are consecutive and of about the same size; the rows before count from the part's beginning.
+    """
     file = pq.ParquetFile(candidates)
     groups = file.num_row_groups
     first = 0
@@ -81,8 +83,15 @@ def part_rows(candidates: str | Path, number: int, parts: int) -> Iterator[tuple
         first += len(frame)
 
 
+def _skip_rows(frames: Iterable[tuple[int, pd.DataFrame]], done: int) -> Iterator[pd.DataFrame]:
+    """Yield the rows of `part_rows` behind the first `done`."""
+    for first, frame in frames:
+        if first + len(frame) > done:
+            yield frame.iloc[max(0, done - first) :]
+
+
 def batches(frames: Iterator[pd.DataFrame]) -> Iterator[list[Any]]:
-    """Lists of rows with at most BATCH_IMAGES images of together about BATCH_BYTES."""
+    """Yield lists of rows, each of at most BATCH_IMAGES images with about BATCH_BYTES in all."""
     batch: list[Any] = []
     size = 0
     for frame in frames:
@@ -101,22 +110,22 @@ def _read(adapter: Adapter, row: Any) -> bytes:
     return adapter.containers[int(row.container)].read(member)
 
 
-def _prepared(data: bytes, options: tuple[Mapping[str, Any], int, int]) -> Stored | PhotoError:
-    *how, least = options
-    if len(data) < least:
-        return PhotoError(f"a file of less than {least} bytes")
+def _prepare(data: bytes, settings: Mapping[str, Any], crop_bottom: int, min_bytes: int) -> StoredImage | PhotoError:
+    """Return the image to store, or the error that says why it cannot be used."""
+    if len(data) < min_bytes:
+        return PhotoError(f"a file of less than {min_bytes} bytes")
     try:
-        return prepare(data, *how)
+        return prepare(data, settings, crop_bottom)
     except PhotoError as error:
         return error
 
 
-class _Work:
-    """Shards under way: `done` candidates are in whole ones, `seen` in all."""
+class _ResumableShards:
+    """The shards of a part while they are written: `done` candidates are in full ones, `seen` were added in all."""
 
     def __init__(self, folder: Path, limit: float, views: int) -> None:
         self.folder, self.limit, self.views = folder, limit, views
-        self.shard: Shard | None = None
+        self.shard: ShardWriter | None = None
         self.lines: list[tuple] = []
         self.number = self.done = self.stored = 0
         folder.mkdir(parents=True, exist_ok=True)
@@ -127,27 +136,27 @@ class _Work:
             self.number += 1
         self.seen = self.resumed = self.done
         if self.done:
-            log.info("going on behind %d shards with %d images", self.number, self.done)
+            log.info("resuming behind %d shards with %d images", self.number, self.done)
 
     def _table(self, number: int) -> Path:
         return self.folder / f"{number:06d}.parquet"
 
-    def add(self, row: Any, result: Stored | PhotoError) -> None:
-        """Take the next candidate's image, or why there is none."""
+    def add(self, row: Any, result: StoredImage | PhotoError) -> None:
+        """Add the next candidate's image, or the error that says why there is none."""
         self.seen += 1
         if isinstance(result, PhotoError):
             self.lines.append((row.photo_id, row.view, None, None, None, None, str(result)))
         else:
             self.stored += 1
-            self.shard = self.shard or Shard(self.folder / f"{self.number:06d}.tar")
+            self.shard = self.shard or ShardWriter(self.folder / f"{self.number:06d}.tar")
             offset = self.shard.add(member_name(row.photo_id, row.view, self.views), result.data)
-            place = (f"{self.number:06d}.tar", offset, len(result.data), result.perceptual_hash)
-            self.lines.append((row.photo_id, row.view, *place, None))
+            location = (f"{self.number:06d}.tar", offset, len(result.data), result.perceptual_hash)
+            self.lines.append((row.photo_id, row.view, *location, None))
         if self.shard is not None and self.shard.size > self.limit:
             self.close_shard()
 
     def close_shard(self) -> None:
-        """Set down the shard and its table; only then they count."""
+        """Finish the shard and write its table, from which on it counts as done."""
         if not self.lines:
             return
         if self.shard is not None:
@@ -158,11 +167,11 @@ class _Work:
         self.number, self.done, self.lines = self.number + 1, self.seen, []
 
     def publish(self, target: Path) -> None:
-        """Move the shards to `target`, their tables as one."""
+        """Move the shards to the new folder `target`, with one table of all of them."""
         target.mkdir()
-        whole = [pq.read_table(self._table(number)) for number in range(self.number)]
+        parts = [pq.read_table(self._table(number)) for number in range(self.number)]
         pq.write_table(
-            pa.concat_tables(whole) if whole else tables.SCHEMAS["stored"].empty_table(),
+            pa.concat_tables(parts) if parts else tables.SCHEMAS["stored"].empty_table(),
             target / "stored.parquet",
             compression="zstd",
         )

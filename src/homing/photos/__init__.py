@@ -1,1 +1,1 @@
-"""Photo collections: adapters, the photo table, image decoding, shards and their index, splits."""
+"""Stored photos: shards and their index, decoding, EXIF, perceptual hashes, splits, leaks."""

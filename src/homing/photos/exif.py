@@ -1,4 +1,4 @@
-"""Place, date, direction and artist from a photo's EXIF. For collections that are trained on, never to predict."""
+"""Read position, date, heading and artist from EXIF: to import a collection that is trained on, never to predict."""
 
 from typing import Any
 
@@ -10,7 +10,10 @@ GPS, BASE = ExifTags.GPS, ExifTags.Base
 
 
 def read_exif(data: bytes) -> dict[str, str]:
-    """Text cells latitude, longitude, and where known captured_at, heading_deg and author. Raises PhotoError."""
+    """Return latitude, longitude and, where given, captured_at, heading_deg and author, as text.
+
+    Raises PhotoError if the image or its EXIF is unreadable, or has no position.
+    """
     exif = _exif(open_image(data))
     gps = exif.get_ifd(ExifTags.IFD.GPSInfo)
     if not gps.get(GPS.GPSLatitude) or not gps.get(GPS.GPSLongitude):
@@ -30,7 +33,7 @@ def read_exif(data: bytes) -> dict[str, str]:
 
 
 def has_gps(image: Image.Image) -> bool:
-    """Whether coordinates are in the EXIF of an image; what is unreadable tells none."""
+    """True if the EXIF of an image holds coordinates; unreadable EXIF does not."""
     try:
         gps = _exif(image).get_ifd(ExifTags.IFD.GPSInfo)
     except (PhotoError, OSError, ValueError, SyntaxError, KeyError, TypeError):
@@ -46,7 +49,7 @@ def _exif(image: Image.Image) -> Image.Exif:
 
 
 def _degrees(parts: Any, side: Any) -> str:
-    """Degrees, minutes and seconds with N, S, E or W as signed degrees."""
+    """Convert degrees, minutes and seconds with N, S, E or W to signed degrees, as text."""
     try:
         degrees, minutes, seconds = (float(part) for part in parts)
     except (TypeError, ValueError, ZeroDivisionError):

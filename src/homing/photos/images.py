@@ -1,4 +1,4 @@
-"""Decode any photo to upright RGB, without trusting it."""
+"""Decode photos of any format to upright RGB, without trusting them."""
 
 import contextlib
 import io
@@ -9,14 +9,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from homing.errors import HomingError
 
-try:
+with contextlib.suppress(ImportError):  # an extra: without it HEIC is an unknown format
     import pillow_heif
-except ImportError:
-    pillow_heif = None
-else:
+
     pillow_heif.register_heif_opener()
 
-Image.MAX_IMAGE_PIXELS = None  # the configured limit is checked instead, before anything is decoded
+Image.MAX_IMAGE_PIXELS = None  # open_image checks the configured limit instead, before anything is decoded
 MIN_SIDE = 8
 
 
@@ -25,7 +23,7 @@ class PhotoError(HomingError):
 
 
 def open_image(data: bytes, max_megapixels: float = 200) -> Image.Image:
-    """The image of some bytes, not yet decoded. Raises PhotoError when it is no image, too small or too large."""
+    """Open an image without decoding it. Raises PhotoError if it is not an image, too small or too large."""
     if not data:
         raise PhotoError("empty file")
     try:
@@ -43,25 +41,25 @@ def open_image(data: bytes, max_megapixels: float = 200) -> Image.Image:
 
 
 def decode_image(data: bytes, max_megapixels: float = 200) -> Image.Image:
-    """Upright RGB pixels of a JPEG, PNG, WebP, HEIC ... in any mode. Raises PhotoError."""
+    """Decode a JPEG, PNG, WebP, HEIC, ... in any mode to upright RGB. Raises PhotoError."""
     return to_rgb(open_image(data, max_megapixels))
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Decode, turn as its EXIF orientation says, and convert CMYK, grey, palette, 16 bit or alpha to RGB."""
-    image = loaded(image)
-    with contextlib.suppress(OSError, ValueError, SyntaxError, KeyError, TypeError):  # unreadable EXIF tells no turn
+    """Decode, apply the EXIF orientation, and convert CMYK, grey, palette, 16 bit or alpha (on white) to RGB."""
+    image = load_pixels(image)
+    with contextlib.suppress(OSError, ValueError, SyntaxError, KeyError, TypeError):  # unreadable EXIF
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        return _from_deep_grey(image)
+        return _from_high_bit_depth(image)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
 
 
-def loaded(image: Image.Image) -> Image.Image:
-    """The image with its pixels decoded. Raises PhotoError when they are broken."""
+def load_pixels(image: Image.Image) -> Image.Image:
+    """Decode the pixels of an image and return it. Raises PhotoError if they are broken."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -71,15 +69,15 @@ def loaded(image: Image.Image) -> Image.Image:
     return image
 
 
-def _from_deep_grey(image: Image.Image) -> Image.Image:
-    """16-bit and floating-point grey, scaled by the range of its type or its values."""
+def _from_high_bit_depth(image: Image.Image) -> Image.Image:
+    """Convert 16-bit, 32-bit or float grey to RGB; values above 255 are taken for 16 bits."""
     values = np.asarray(image, dtype=np.float64)
     top = 65535.0 if values.max() > 255 else 255.0
     return Image.fromarray(np.clip(values / top * 255, 0, 255).astype(np.uint8)).convert("RGB")
 
 
 def encode_jpeg(image: Image.Image, max_side: int, quality: int) -> bytes:
-    """JPEG bytes of an RGB image, its longer side at most `max_side` pixels; for pages, not for shards."""
+    """Encode an RGB image as JPEG, its longer side at most `max_side` pixels; for pages, not for shards."""
     if max(image.size) > max_side:
         image = ImageOps.contain(image, (max_side, max_side), Image.Resampling.BICUBIC)
     output = io.BytesIO()

@@ -1,7 +1,7 @@
-"""Perceptual hashes: near-duplicate pictures differ in few of 64 bits, others in about half.
+"""Perceptual hashes: those of near-duplicate images differ in few of 64 bits, those of others in about half.
 
-The signs of the 8 x 8 lowest frequencies of a 32 x 32 grey picture against their median (Zauner 2010, "Implementation
-and Benchmarking of Perceptual Image Hash Functions", section 3.2.1), without the mean's own coefficient.
+A bit says if one of the 8 x 8 lowest frequencies of the image, shrunk to 32 x 32 grey pixels, is above their median
+(Zauner 2010, "Implementation and Benchmarking of Perceptual Image Hash Functions", section 3.2.1), without frequency 0.
 """
 
 from itertools import pairwise
@@ -13,38 +13,42 @@ SIDE, LOW = 32, 8
 
 
 def _cosines() -> np.ndarray:
-    """Rows 1 to 8 of the discrete cosine transform (type II) of 32 values."""
-    frequency, place = np.arange(1, LOW + 1)[:, None], np.arange(SIDE)[None, :]
-    return np.cos(np.pi * frequency * (2 * place + 1) / (2 * SIDE))
+    """Return rows 1 to 8 of the discrete cosine transform (type II) of 32 values, (8, 32)."""
+    frequency, position = np.arange(1, LOW + 1)[:, None], np.arange(SIDE)[None, :]
+    return np.cos(np.pi * frequency * (2 * position + 1) / (2 * SIDE))
 
 
 _COSINES = _cosines()
 
 
 def perceptual_hash(image: np.ndarray) -> int:
-    """64 bits, as a signed integer, of an image uint8 (height, width, 3): of its green, most of what is seen."""
+    """Return the 64 bits, as a signed integer, of an image, uint8 (height, width, 3).
+
+    Of its green channel, which is most of its brightness.
+    """
     step = max(1, min(image.shape[:2]) // (4 * SIDE))
     green = Image.fromarray(np.ascontiguousarray(image[::step, ::step, 1]))
     grey = green.resize((SIDE, SIDE), Image.Resampling.BOX)
-    waves = _COSINES @ np.asarray(grey, dtype=np.float64) @ _COSINES.T
-    bits = (waves > np.median(waves)).ravel()
+    coefficients = _COSINES @ np.asarray(grey, dtype=np.float64) @ _COSINES.T
+    bits = (coefficients > np.median(coefficients)).ravel()
     return int(np.packbits(bits).view(">i8")[0])
 
 
 def near_pairs(hashes: np.ndarray, queries: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs (index into `hashes`, index into `queries`) that differ in at most `bits` bits; int64 (n,), (m,).
+    """Return all pairs that differ in at most `bits` bits, as indices into `hashes` and `queries`, int64 (p,) each.
 
-    The 64 bits are cut into bits + 1 bands: two that differ in at most `bits` agree in one band at least (Norouzi et
-    al. 2012), so that only hashes with an equal band are compared.
+    hashes: int64 (n,). queries: int64 (m,). The 64 bits are divided into bits + 1 bands: hashes that differ in at most
+    `bits` bits are equal in at least one band (Norouzi et al. 2012), so only hashes with an equal band are compared.
     """
     ours, theirs = hashes.astype(np.int64).view(np.uint64), queries.astype(np.int64).view(np.uint64)
     edges = np.linspace(0, 64, bits + 2).astype(int)
-    found = [_equal_band(ours, theirs, low, high, bits) for low, high in pairwise(edges)]
+    found = [_pairs_in_band(ours, theirs, low, high, bits) for low, high in pairwise(edges)]
     pairs = np.unique(np.concatenate(found), axis=0)
     return pairs[:, 0], pairs[:, 1]
 
 
-def _equal_band(ours: np.ndarray, theirs: np.ndarray, low: int, high: int, bits: int) -> np.ndarray:
+def _pairs_in_band(ours: np.ndarray, theirs: np.ndarray, low: int, high: int, bits: int) -> np.ndarray:
+    """Return the pairs that are equal in the bits low..high-1 and differ in at most `bits` in all, int64 (p, 2)."""
     mask = np.uint64((1 << (high - low)) - 1)
     band, wanted = (ours >> np.uint64(low)) & mask, (theirs >> np.uint64(low)) & mask
     order = np.argsort(band, kind="stable")

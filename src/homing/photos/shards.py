@@ -1,7 +1,6 @@
-"""Photos in tar shards, named as WebDataset wants, and an index for positional reads.
+"""Tar shards of photos with WebDataset's file names, and an index for random access.
 
-Standard tars for everybody's tools; our own reading goes by the index, which gives a global shuffle and resume at any
-photo.
+Any tool can read the tars. Training reads by the index: a global shuffle, and resuming at any photo.
 """
 
 import os
@@ -16,21 +15,21 @@ from homing import tables
 from homing.errors import HomingError
 
 BLOCK = tarfile.BLOCKSIZE
-END = bytes(2 * BLOCK)
-BUFFER = 4 << 20
+END_OF_ARCHIVE = bytes(2 * BLOCK)
+BUFFER_BYTES = 4 << 20
 
 
 def member_name(photo_id: str, view: int, views: int) -> str:
-    """`<photo_id>.jpg`, or `<photo_id>.<view>.jpg` for panoramas; dots and slashes of an id written as %2E and %2F.
+    """Return `<photo_id>.jpg`, or `<photo_id>.<view>.jpg` if there are several views.
 
-    WebDataset takes everything before the first dot for the key.
+    Dots and slashes of the id are written as %2E and %2F, since WebDataset's key ends at the first dot.
     """
     safe = quote(photo_id, safe=" !#$&'()+,;=@[]{}~").replace(".", "%2E")
     return f"{safe}.jpg" if views == 1 else f"{safe}.{view}.jpg"
 
 
 def tar_header(name: str, size: int) -> bytes:
-    """The header of a regular file: ustar written directly, pax where the name is long."""
+    """Return the header of a regular file: ustar, or pax if the name is long or the file large."""
     raw = name.encode("ascii")
     if len(raw) > 100 or size >= 8**11:
         member = tarfile.TarInfo(name)
@@ -41,15 +40,15 @@ def tar_header(name: str, size: int) -> bytes:
     return b"%s%06o\0 %s" % (head, sum(head) + sum(tail) + 8 * 32, tail)
 
 
-class Shard:
-    """One tar being written."""
+class ShardWriter:
+    """Writes one tar, faster than tarfile; `size` bytes so far."""
 
     def __init__(self, path: Path) -> None:
-        self.file = path.open("wb", buffering=BUFFER)
+        self.file = path.open("wb", buffering=BUFFER_BYTES)
         self.size = 0
 
     def add(self, name: str, data: bytes) -> int:
-        """Append a file; the offset of its bytes."""
+        """Append a file and return the offset of its bytes."""
         header = tar_header(name, len(data))
         offset = self.size + len(header)
         padding = -len(data) % BLOCK
@@ -58,15 +57,15 @@ class Shard:
         return offset
 
     def close(self) -> None:
-        """Write the end of the archive."""
-        self.file.write(END)
+        """Write the end of the archive and close the file."""
+        self.file.write(END_OF_ARCHIVE)
         self.file.close()
 
 
 class ShardReader:
-    """Reads images of a data set by photo_id, in any order. Can be pickled; files are opened when first read.
+    """Random access to the images of a data set by photo_id. Can be pickled; shards are opened when first read.
 
-    The ids are kept as one array of bytes in order, some 50 MB per million photos, and found by bisection.
+    The ids are one sorted array of bytes, about 50 MB per million photos, and found by bisection.
     """
 
     def __init__(self, folder: str | Path, index: str | Path) -> None:
@@ -75,21 +74,21 @@ class ShardReader:
         keys = np.array([photo_id.encode("utf-8") for photo_id in frame["photo_id"]], dtype="S")
         order = np.lexsort((frame["view"].to_numpy(), keys))
         self.keys = keys[order]
-        self.views = 1 + int(frame["view"].max()) if len(frame) else 1  # of each photo
+        self.views = 1 + int(frame["view"].max()) if len(frame) else 1  # per photo
         shards = frame["shard"].astype("category")
         self.shards: Sequence[str] = shards.cat.categories.tolist()
-        places = (shards.cat.codes, frame["offset"], frame["bytes"])
-        self.places = np.stack([column.to_numpy(dtype=np.int64) for column in places], axis=1)[order]
-        self.files: dict[int, int] = {}
+        locations = (shards.cat.codes, frame["offset"], frame["bytes"])
+        self.locations = np.stack([column.to_numpy(dtype=np.int64) for column in locations], axis=1)[order]
+        self.descriptors: dict[int, int] = {}  # of shards opened so far
 
     def __getstate__(self) -> dict[str, object]:
-        return self.__dict__ | {"files": {}}
+        return self.__dict__ | {"descriptors": {}}
 
     def __contains__(self, photo_id: str) -> bool:
         return bool(self.rows([photo_id])[0] >= 0)
 
     def rows(self, photo_ids: Sequence[str]) -> np.ndarray:
-        """Where photos are in the index, int64 (n,), for `read_row`; -1 for those that have no image."""
+        """Return the rows of photos in the index, for `read_row`, int64 (n,); -1 for a photo without an image."""
         wanted = np.array([photo_id.encode("utf-8") for photo_id in photo_ids], dtype="S")
         row = np.searchsorted(self.keys, wanted)
         found = row < len(self.keys)
@@ -97,16 +96,16 @@ class ShardReader:
         return np.where(found, row, -1)
 
     def read(self, photo_id: str, view: int = 0) -> bytes:
-        """The bytes of an image. Raises HomingError when the photo or its shard is missing."""
+        """Return the bytes of an image. Raises HomingError if the photo or its shard is missing."""
         row = int(self.rows([photo_id])[0])
         if row < 0 or row + view >= len(self.keys) or self.keys[row + view] != self.keys[row]:
             raise HomingError(f"{self.index_path}: no photo {photo_id!r}, view {view}")
         return self.read_row(row + view)
 
     def read_row(self, row: int) -> bytes:
-        """The bytes of the image in a row of the index; the views of a photo are in rows one after the other."""
-        shard, offset, size = self.places[row].tolist()
-        data = os.pread(self.files.get(shard) or self._open(shard), size, offset)
+        """Return the bytes of the image in a row of the index; the views of a photo have consecutive rows."""
+        shard, offset, size = self.locations[row].tolist()
+        data = os.pread(self.descriptors.get(shard) or self._open(shard), size, offset)
         if len(data) != size:
             path = self.folder / self.shards[shard]
             raise HomingError(f"{path}: shorter than its index says; import the photos again")
@@ -115,6 +114,6 @@ class ShardReader:
     def _open(self, shard: int) -> int:
         path = self.folder / self.shards[shard]
         try:
-            return self.files.setdefault(shard, os.open(path, os.O_RDONLY))
+            return self.descriptors.setdefault(shard, os.open(path, os.O_RDONLY))
         except FileNotFoundError:
             raise HomingError(f"{path}: missing shard; import the photos again") from None

@@ -1,1 +1,1 @@
-"""What a person looks at: the report page, its maps and charts, and the model package with its card."""
+"""HTML pages for people: the report of a run, of geocells, of labels and of a comparison, with maps and charts."""

@@ -1,4 +1,4 @@
-"""Section: where answers are moved in one direction, as arrows on a map and as a table."""
+"""Section on systematic displacement: mean error vectors of the answers, as arrows on a map and as a table."""
 
 from typing import Any
 
@@ -10,24 +10,24 @@ from homing.report.maps import Map
 from homing.report.page import km
 
 BOX_DEGREES = 10.0
-FEWEST = 5  # photos of an arrow
-AGREED = 0.5  # from here on an arrow is drawn whole: more than half of the mean error points its way
+MIN_PHOTOS = 5  # in a box, to draw its arrow
+MIN_AGREEMENT = 0.5  # for a solid arrow: length of the mean displacement over the mean length of displacements
 
 
 def section(inputs: Inputs) -> dict[str, Any]:
-    """The arrows and their rows."""
+    """Return what the template arrows_section.html.j2 shows."""
     truth = inputs.truth[["latitude", "longitude"]].to_numpy()
-    table = displacements(truth, inputs.answers[["latitude", "longitude"]].to_numpy(), BOX_DEGREES, FEWEST)
+    table = displacements(truth, inputs.answers[["latitude", "longitude"]].to_numpy(), BOX_DEGREES, MIN_PHOTOS)
     names = names_of_boxes(inputs.truth)
-    rows = [
-        row | {"name": names[row["box"]], "direction": compass(row["bearing_deg"]), "agreed": row["agreement"] > AGREED}
-        for row in table.to_dict("records")
-    ]
-    return {"rows": rows, "map": arrows_map(rows) if rows else None, "box": BOX_DEGREES, "fewest": FEWEST}
+    rows = table.to_dict("records")
+    for row in rows:
+        row["name"], row["direction"] = names[row["box"]], compass(row["bearing_deg"])
+        row["agreed"] = row["agreement"] > MIN_AGREEMENT
+    return {"rows": rows, "map": arrows_map(rows) if rows else None, "box": BOX_DEGREES, "min_photos": MIN_PHOTOS}
 
 
 def names_of_boxes(truth: pd.DataFrame) -> dict[tuple[int, int], str]:
-    """The commonest region and country of the photos in each box."""
+    """Return the most common region and country of the photos in each box."""
     boxes = (truth[["latitude", "longitude"]] // BOX_DEGREES).astype(int)
     named = pd.Series([place_name(names) for names in truth.to_dict("records")], index=truth.index)
     grouped = named.groupby([boxes["latitude"], boxes["longitude"]])
@@ -35,14 +35,14 @@ def names_of_boxes(truth: pd.DataFrame) -> dict[tuple[int, int], str]:
 
 
 def arrows_map(rows: list[dict[str, Any]]) -> str:
-    """An arrow of each box; wider with more photos, whole where its photos agree, dashed where they do not."""
+    """Draw an arrow for each box: wider with more photos, solid where the photos agree, dashed where they scatter."""
     world = Map()
     world.shared_land()
     most = max(row["photos"] for row in rows)
     for row in rows:
-        told = f"{row['name']}: {km(row['length_km'])} to the {row['direction']}, {row['photos']:,} photos"
+        title = f"{row['name']}: {km(row['length_km'])} to the {row['direction']}, {row['photos']:,} photos"
         start, end = (row["latitude"], row["longitude"]), (row["end_latitude"], row["end_longitude"])
         width = 1 + 2.5 * (row["photos"] / most) ** 0.5
-        world.arrow(start, end, width, "arrow agreed" if row["agreed"] else "arrow scattered", told)
+        world.arrow(start, end, width, "arrow agreed" if row["agreed"] else "arrow scattered", title)
         world.point(*start, 2.2, "start")
     return world.svg("World map of the mean displacement of the answers, an arrow for each box with enough photos")

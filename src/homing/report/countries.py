@@ -1,4 +1,4 @@
-"""Section: errors by country, as a map and as a table; and each photo's error at its place."""
+"""Section on errors by country, as a map and as a table, and a map of the error of each photo."""
 
 from typing import Any
 
@@ -15,16 +15,16 @@ from homing.report.maps import WORLD, Map, Outline
 from homing.report.page import km
 
 LEVELS_KM = {25: "≤ 25 km", 200: "≤ 200", 750: "≤ 750", 2500: "≤ 2,500", np.inf: "farther"}
-SEAM_DEGREES = 0.1  # narrower slits between the simplified cells of a country are closed
-POINTS = 2_000  # photos drawn, at most
+SEAM_DEGREES = 0.1  # gaps between the simplified cells of a country that are narrower are closed
+MAX_POINTS = 2_000  # photos on the map
 KINDS = (("near", "circle"), ("fair", "square"), ("far", "triangle"), ("lost", "cross"))
 POINT_KM = (200, 750, 2500)
 POINT_WORDS = ("≤ 200 km", "≤ 750", "≤ 2,500", "farther")
-LABELLED = 30.0  # pixels a country is wide, to be labelled with its photos
+MIN_LABEL_WIDTH = 30.0  # pixels; narrower countries are not labelled with their number of photos
 
 
 def section(inputs: Inputs, land: dict[str, Outline]) -> dict[str, Any]:
-    """land: the outline of each country by its code."""
+    """Return what the template countries_section.html.j2 shows; `land` has the outline of each country by its code."""
     per_country = inputs.test["readouts"][ANSWER].get("per_country", {})
     names = dict(zip(inputs.truth["country"], inputs.truth["country_name"], strict=True))
     rows = [{"name": names.get(code) or code, **figures} for code, figures in per_country.items()]
@@ -38,7 +38,7 @@ def section(inputs: Inputs, land: dict[str, Outline]) -> dict[str, Any]:
 
 
 def outlines_by_country(cells: gpd.GeoDataFrame) -> dict[str, Outline]:
-    """The cells of each country as one outline, as fine as a world map shows it."""
+    """Join the cells of each country into one outline, simplified to the resolution of a world map."""
     simple = simplified_outlines(cells, 1 / WORLD.pixels_per_degree).geometry.to_numpy()
     rows = cells.groupby("country").indices
     whole = [surface(shapely.union_all(simple[at], grid_size=SEAM_DEGREES)) for at in rows.values()]
@@ -47,7 +47,7 @@ def outlines_by_country(cells: gpd.GeoDataFrame) -> dict[str, Outline]:
 
 
 def country_map(per_country: dict[str, Any], names: dict[str, str], land: dict[str, Outline]) -> str:
-    """Countries by their median error, hatched so that colour is not needed, with their number of photos."""
+    """Draw countries by median error, hatched for readers who do not see the colours, with their number of photos."""
     world = Map()
     for code, outline in land.items():
         figures = per_country.get(code)
@@ -55,8 +55,8 @@ def country_map(per_country: dict[str, Any], names: dict[str, str], land: dict[s
             world.land([Outline(outline.rings, f"{names.get(code, code)}: no test photo", "unknown")])
             continue
         level = int(np.searchsorted(list(LEVELS_KM), figures["median_km"]))
-        told = f"{names[code]}: median {km(figures['median_km'])}, {figures['n']:,} photos"
-        world.land([Outline(outline.rings, told, f"hatch-{level}")])
+        title = f"{names[code]}: median {km(figures['median_km'])}, {figures['n']:,} photos"
+        world.land([Outline(outline.rings, title, f"hatch-{level}")])
     for code, figures in per_country.items():
         if code in land and land[code].rings:
             label(world, land[code], f"{figures['n']:,}")
@@ -64,23 +64,24 @@ def country_map(per_country: dict[str, Any], names: dict[str, str], land: dict[s
 
 
 def label(world: Map, outline: Outline, text: str) -> None:
-    """Words in the largest part of a country, where it is wide enough."""
+    """Write text into the largest part of a country if it is wide enough."""
     largest = max(outline.rings, key=lambda ring: shapely.Polygon(ring).area)
     west, _, east, _ = shapely.Polygon(largest).bounds
-    if world.window.x(east) - world.window.x(west) >= LABELLED:
-        middle = shapely.Polygon(largest).representative_point()
-        world.words(middle.y, middle.x, text, "label")
+    if world.window.x(east) - world.window.x(west) >= MIN_LABEL_WIDTH:
+        inside = shapely.Polygon(largest).representative_point()
+        world.text(inside.y, inside.x, text, "label")
 
 
 def points_map(inputs: Inputs) -> str:
-    """Test photos at their true places, by their error: its class in colour and shape."""
+    """Draw test photos at their true places; colour and shape show the class of the error."""
     world = Map()
     world.shared_land()
-    away = inputs.away_km[ANSWER]
-    rows = np.unique(np.linspace(0, len(away) - 1, min(POINTS, len(away))).astype(int))
-    level = np.searchsorted(POINT_KM, away)
+    error_km = inputs.error_km[ANSWER]
+    rows = np.unique(np.linspace(0, len(error_km) - 1, min(MAX_POINTS, len(error_km))).astype(int))
+    level = np.searchsorted(POINT_KM, error_km)
     places = inputs.truth[["latitude", "longitude"]].to_numpy()
     for row in rows[np.argsort(level[rows], kind="stable")]:
         kind, shape = KINDS[level[row]]
-        world.mark(*places[row], 3, shape, kind, km(away[row]))
+        latitude, longitude = places[row]
+        world.mark(latitude, longitude, 3, shape, kind, km(error_km[row]))
     return world.svg(f"World map of {len(rows):,} test photos at their true places, by the error of their answers")

@@ -1,4 +1,4 @@
-"""Section: how far off, every readout with its intervals, and published systems where they compare."""
+"""Section on the geolocation error: every readout with its intervals, and published systems where they compare."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,10 +10,10 @@ from homing.report.inputs import Inputs
 
 
 def section(inputs: Inputs) -> dict[str, Any]:
-    """Tables of the test photos and of each benchmark, and the curves of the errors."""
+    """Return what the template headline_section.html.j2 shows: tables by photo set, and the error curves."""
     dataset = inputs.config["run_dataset"]
     sets = {name: table_of(name if name != "test" else dataset, found) for name, found in inputs.metrics.items()}
-    curves = {name: inputs.away_km[name] for name in TITLES if name in inputs.away_km}
+    curves = {name: inputs.error_km[name] for name in TITLES if name in inputs.error_km}
     return {
         "test": sets.pop("test"),
         "benchmarks": sets,
@@ -23,7 +23,7 @@ def section(inputs: Inputs) -> dict[str, Any]:
 
 
 def table_of(dataset: str, found: Mapping[str, Any]) -> dict[str, Any]:
-    """The rows of a photo set: readouts, and published systems or why there are none."""
+    """Return the table of a photo set: its readouts, and published systems or the reason why none compares."""
     systems, why = beside(dataset, found["n"])
     readouts = {name: found["readouts"][name] for name in TITLES if name in found["readouts"]}
     return {
@@ -37,6 +37,6 @@ def table_of(dataset: str, found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def figures_of(row: Mapping[str, Any]) -> dict[str, str]:
-    """The columns of a headline table: name of the figure and its title."""
+    """Return the columns of a headline table: title by name of the figure."""
     radii = {name: f"≤ {float(name[7:-3]):,g} km" for name in row if name.startswith("within_")}
     return {"median_km": "Median", **radii, "geoscore": "GeoScore"}

@@ -1,4 +1,4 @@
-"""What the report of a run is made of, and what several of its sections ask of it."""
+"""The data that the report of a run is made of, and what several of its sections derive from it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,26 +19,25 @@ NAMES = ["country", "country_name", "region"]
 
 @dataclass(frozen=True)
 class Inputs:
-    """truth: the test photos, photo_id, latitude, longitude, country, country_name and region; metrics: by photo set;
-    histories: pretrain and finetune; variants: summaries of the other runs."""
+    """The data of a finished run."""
 
-    truth: pd.DataFrame
-    predictions: Mapping[str, pd.DataFrame]
+    truth: pd.DataFrame  # the test photos: photo_id, latitude, longitude, country, country_name, region
+    predictions: Mapping[str, pd.DataFrame]  # `predictions` tables by readout
     cells: Cells
     members: pd.DataFrame  # training photos of the prototypes: photo_id, latitude, longitude
     credits: pd.DataFrame  # author, licence and source_url by photo_id
     reader: ShardReader
     summary: Mapping[str, Any]
-    variants: Sequence[Mapping[str, Any]]
-    metrics: Mapping[str, Mapping[str, Any]]
+    variants: Sequence[Mapping[str, Any]]  # summaries of the other runs
+    metrics: Mapping[str, Mapping[str, Any]]  # by photo set
     provenance: Mapping[str, Any]
-    histories: Mapping[str, Sequence[Mapping[str, Any]]]
+    histories: Mapping[str, Sequence[Mapping[str, Any]]]  # logged steps of "pretrain" and "finetune"
     captions: Sequence[str]
     manifests: Sequence[Mapping[str, Any]]
 
     @property
     def test(self) -> Mapping[str, Any]:
-        """Metrics of the run's own held-out photos."""
+        """Metrics of the run's own test photos."""
         return self.metrics["test"]
 
     @property
@@ -47,13 +46,13 @@ class Inputs:
         return self.provenance["config"]
 
     @cached_property
-    def away_km(self) -> Mapping[str, np.ndarray]:
-        """Distance (n,) of each readout's answers from the photos of `truth`."""
+    def error_km(self) -> Mapping[str, np.ndarray]:
+        """Distance of the answers from the photos of `truth`, (n,), by readout."""
         return {name: distances_km(self.truth, table) for name, table in self.predictions.items() if len(table)}
 
     @cached_property
     def answers(self) -> pd.DataFrame:
-        """The answer to each photo of `truth`, in its order: place, cell, probability, names of the cell."""
+        """The answer to each photo of `truth`, in its order: place, cell, probability and names of the cell."""
         table = self.predictions[ANSWER]
         first = table[table["rank"] == 0]
         at = rows_of(self.truth["photo_id"], first["photo_id"])
@@ -62,6 +61,6 @@ class Inputs:
 
 
 def place_name(names: Mapping[str, Any]) -> str:
-    """Region and country, as far as they are known."""
+    """Return region and country as far as they are known, else "at sea"."""
     parts = [part for part in (names["region"], names["country_name"]) if isinstance(part, str)]
     return ", ".join(dict.fromkeys(parts)) or "at sea"

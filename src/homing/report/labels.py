@@ -1,6 +1,6 @@
-"""The page of a data set's labels: where the photos are, what is missing, how labels are spread, what looks wrong."""
+"""The page on the labels of a data set: maps of the photos, coverage, distributions, and labels that look wrong."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +18,10 @@ from homing.report.charts import bars, histogram
 from homing.report.page import environment
 from homing.report.pictures import shaded_map
 
-LISTED = 8  # photos of each suspicion
+MAX_LISTED = 8  # photos of each problem
 FAR_KM = 25
-LOWEST_M = -440  # no dry land lies lower: the shore of the Dead Sea
-COVERAGE = {  # title -> column, column of the distance to what was used instead
+LOWEST_M = -440  # the shore of the Dead Sea, the lowest dry land
+COVERAGE = {  # title -> column, column of the distance to the area or pixel that was used
     "Country": ("country", "admin_distance_km"),
     "Region": ("region", "admin_distance_km"),
     "Area": ("area", "admin_distance_km"),
@@ -33,7 +33,7 @@ COVERAGE = {  # title -> column, column of the distance to what was used instead
     "Month": ("month", None),
     "Driving side": ("drives_on_left", None),
 }
-HISTOGRAMS = {  # column -> what its axis says, whether it is logarithmic
+HISTOGRAMS = {  # column -> label of the axis, True for a logarithmic one
     "temperature_c": ("mean temperature, °C", False),
     "temperature_range_c": ("range of monthly temperatures, °C", False),
     "precipitation_mm": ("mean precipitation, mm a month", False),
@@ -47,7 +47,7 @@ DISTANCES = ((0, "≤ 5 km"), (5, "≤ 25"), (25, "≤ 50"), (50, "farther"), (n
 
 @dataclass(frozen=True)
 class LabelFiles:
-    """What the page is made of."""
+    """Paths of the files that the page is made of."""
 
     photos: str
     labels: str
@@ -58,13 +58,13 @@ class LabelFiles:
 
 
 def render_labels(dataset: str, files: LabelFiles) -> str:
-    """The HTML."""
+    """Return the HTML of the page."""
     photos = tables.read_arrow(files.photos, "photos", ["latitude", "longitude"])
     latitude, longitude = photos["latitude"].to_numpy(), photos["longitude"].to_numpy()
     grid = Grid.load(files.grid)
     countries = _codes(pq.read_table(files.areas, columns=["country"])["country"])
-    away = _numbers(files.labels, "admin_distance_km")
-    off = ~(away == 0)
+    distance_km = _numbers(files.labels, "admin_distance_km")
+    outside = ~(distance_km == 0)  # NaN: no area within reach
     return (
         environment()
         .get_template("labels.html.j2")
@@ -72,11 +72,12 @@ def render_labels(dataset: str, files: LabelFiles) -> str:
             dataset=dataset,
             photos=len(latitude),
             places=_places(files.labels),
-            in_area=float(np.mean(away == 0)) if len(away) else None,
+            in_area=float(np.mean(distance_km == 0)) if len(distance_km) else None,
             density_map=shaded_map(grid, countries, latitude, longitude, None, [least for least, _ in DENSITY]),
             density=[text for _, text in DENSITY],
             distance_map=shaded_map(
-                grid, countries, latitude[off], longitude[off], np.nan_to_num(away[off], nan=np.inf),
+                grid, countries, latitude[outside], longitude[outside],
+                np.nan_to_num(distance_km[outside], nan=np.inf),
                 [least for least, _ in DISTANCES],
             ),
             distances=[text for _, text in DISTANCES],
@@ -102,7 +103,7 @@ def _places(labels: str) -> dict[str, int]:
 
 
 def coverage_of(labels: str, title: str) -> dict[str, Any]:
-    """A row of the table: how many photos have the label, from their own place or the nearest, how far that was."""
+    """Return a row of the coverage table: photos with the label, the share that took it from elsewhere, and how far."""
     column, distance = COVERAGE[title]
     values = tables.read_arrow(labels, "labels", [column])[column]
     present = values.is_valid().to_numpy()
@@ -113,17 +114,17 @@ def coverage_of(labels: str, title: str) -> dict[str, Any]:
     }
     if distance is None:
         return row | {"nearest": None, "median": None, "farthest": None}
-    away = _numbers(labels, distance)[present]
-    moved = away[away > 0]
+    distance_km = _numbers(labels, distance)[present]
+    moved = distance_km[distance_km > 0]
     return row | {
-        "nearest": len(moved) / len(away) if len(away) else None,
+        "nearest": len(moved) / len(distance_km) if len(distance_km) else None,
         "median": float(np.median(moved)) if len(moved) else None,
         "farthest": float(moved.max()) if len(moved) else None,
     }
 
 
-def charts_of(labels: str):
-    """A chart of each label that any photo has."""
+def charts_of(labels: str) -> Iterator[tuple[str, str]]:
+    """Yield a chart and its title for each label that any photo has."""
     countries = tables.read_arrow(labels, "labels", ["country_name"])["country_name"].drop_null().value_counts()
     if len(countries):
         counted = sorted(((row["values"], row["counts"]) for row in countries.to_pylist()), key=lambda row: -row[1])
@@ -144,15 +145,16 @@ def charts_of(labels: str):
             yield histogram(values, title, log), title[0].upper() + title[1:]
 
 
-def suspicious(files: LabelFiles, latitude: np.ndarray, longitude: np.ndarray):
-    """Photos that look wrong, by kind: how many there are, and the first of them."""
-    away, height = _numbers(files.labels, "admin_distance_km"), _numbers(files.labels, "elevation_m")
-    reach = np.flatnonzero(away > FAR_KM)
-    yield _listed(files, "no area within reach: in the sea?", np.flatnonzero(np.isnan(away)), latitude, longitude)
-    far = reach[np.argsort(-away[reach], kind="stable")]
-    yield _listed(files, f"more than {FAR_KM} km from the nearest area", far, latitude, longitude, away, "{:.0f} km")
-    low = np.flatnonzero(height < LOWEST_M)
-    yield _listed(files, "lower than any dry land", low, latitude, longitude, height, "{:.0f} m")
+def suspicious(files: LabelFiles, latitude: np.ndarray, longitude: np.ndarray) -> Iterator[dict[str, Any]]:
+    """Yield the photos that look wrong by kind of problem: their number and the first of them."""
+    distance_km, height_m = _numbers(files.labels, "admin_distance_km"), _numbers(files.labels, "elevation_m")
+    missing, far = np.flatnonzero(np.isnan(distance_km)), np.flatnonzero(distance_km > FAR_KM)
+    yield _listed(files, "no area within reach: in the sea?", missing, latitude, longitude)
+    far = far[np.argsort(-distance_km[far], kind="stable")]
+    far_words = f"more than {FAR_KM} km from the nearest area"
+    yield _listed(files, far_words, far, latitude, longitude, distance_km, "{:.0f} km")
+    low = np.flatnonzero(height_m < LOWEST_M)
+    yield _listed(files, "lower than any dry land", low, latitude, longitude, height_m, "{:.0f} m")
     codes = read_country_codes(files.driving_side)
     for given_name, name in PAIRS.items():
         given = tables.read_arrow(files.photos, "photos", [given_name])[given_name]
@@ -164,11 +166,13 @@ def suspicious(files: LabelFiles, latitude: np.ndarray, longitude: np.ndarray):
         ours = tables.read_arrow(files.labels, "labels", [name])[name].to_pandas()
         other = np.flatnonzero((theirs.notna() & ours.notna() & (theirs != ours)).to_numpy())
         words = {"country": "country", "climate": "climate class", "drives_on_left": "driving side"}[name]
-        said = {row: f"{_said(name, theirs[row])}, ours {_said(name, ours[row])}" for row in other[:LISTED]}
-        yield _listed(files, f"another {words} than the collection says", other, latitude, longitude, said, "{}")
+        values = {
+            row: f"{_in_words(name, theirs[row])}, ours {_in_words(name, ours[row])}" for row in other[:MAX_LISTED]
+        }
+        yield _listed(files, f"another {words} than the collection says", other, latitude, longitude, values, "{}")
 
 
-def _said(name: str, value: Any) -> str:
+def _in_words(name: str, value: Any) -> str:
     if name == "drives_on_left":
         return "left" if value else "right"
     return str(int(value)) if name == "climate" else str(value)
@@ -183,7 +187,7 @@ def _listed(
     values: Mapping[int, Any] | np.ndarray | None = None,
     form: str = "",
 ) -> dict[str, Any]:
-    first = rows[:LISTED]
+    first = rows[:MAX_LISTED]
     ids = tables.read_arrow(files.photos, "photos", ["photo_id"])["photo_id"].take(pa.array(first)).to_pylist()
     photos = [
         {

@@ -1,4 +1,4 @@
-"""Maps as SVG text, drawn from outlines and points alone; colours come from the page's style sheet."""
+"""Maps as SVG text, drawn from outlines and points; colours come from the style sheet of the page."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ NORTH, SOUTH = 84.0, -60.0
 WIDTH = 1000.0
 LAND = "land"  # id of the outlines that the maps of a page share
 HATCHES = 5
-# What makes an ordered class told without its colour: lines and dots in its square of eight pixels.
+# Patterns of the ordered classes for readers who do not see the colours: lines and dots in a square of eight pixels.
 HATCHED = (
     "",
     '<circle cx="4" cy="4" r="1.1"/>',
@@ -31,9 +31,9 @@ HEAD = 7.0  # pixels of an arrow's head
 
 @dataclass(frozen=True)
 class Window:
-    """What a map shows, in degrees: meridians and parallels are straight, and distances right along `true_latitude`.
+    """The extent of a map in degrees, in an equirectangular projection that is true to scale along `true_latitude`.
 
-    A window over 180 degrees has an east beyond it, and shows what lies there.
+    A window across the antimeridian has an east above 180 degrees.
     """
 
     west: float = -180.0
@@ -44,26 +44,26 @@ class Window:
     width: float = WIDTH  # pixels
 
     @property
-    def turns(self) -> tuple[float, ...]:
-        """By how many degrees of longitude what is drawn is moved: twice where the window lies over 180 degrees."""
+    def shifts(self) -> tuple[float, ...]:
+        """Degrees of longitude by which shapes are shifted: each is drawn twice if the window crosses 180 degrees."""
         return (0.0, 360.0) if self.east > 180 else (0.0,)
 
     @property
     def pixels_per_degree(self) -> float:
-        """Of longitude."""
+        """Pixels per degree of longitude."""
         return self.width / (self.east - self.west)
 
     @property
     def height(self) -> float:
-        """Pixels."""
+        """Height in pixels."""
         return (self.north - self.south) * self.pixels_per_degree / math.cos(math.radians(self.true_latitude))
 
     def x(self, longitude: float) -> float:
-        """Pixels from the left."""
+        """Return pixels from the left."""
         return (longitude - self.west) * self.pixels_per_degree
 
     def y(self, latitude: float) -> float:
-        """Pixels from the top."""
+        """Return pixels from the top."""
         return (self.north - latitude) * self.height / (self.north - self.south)
 
 
@@ -72,7 +72,7 @@ WORLD = Window()
 
 @dataclass(frozen=True)
 class Outline:
-    """A cell's outline: rings of (longitude, latitude), what is told about it, and a class of the style sheet."""
+    """An outline: rings of (longitude, latitude), its tooltip, and its class in the style sheet."""
 
     rings: tuple[tuple[tuple[float, float], ...], ...]
     title: str = ""
@@ -80,7 +80,7 @@ class Outline:
 
 
 def outlines_of(geojson: Mapping[str, Any]) -> list[Outline]:
-    """The outlines of a FeatureCollection of polygons; properties name and kind are used if there."""
+    """Return the outlines of a GeoJSON FeatureCollection of polygons, with its properties name and kind if present."""
     found = []
     for feature in geojson["features"]:
         shape = feature["geometry"]
@@ -92,30 +92,30 @@ def outlines_of(geojson: Mapping[str, Any]) -> list[Outline]:
 
 
 class Map:
-    """Layers of a map, the first at the bottom."""
+    """A map made of layers, the first at the bottom."""
 
     def __init__(self, window: Window = WORLD) -> None:
         self.window = window
         self.layers: list[str] = []
 
     def land(self, outlines: Iterable[Outline]) -> None:
-        """Filled outlines; what is too small to be seen is left out."""
+        """Add filled outlines; those too small to be seen are left out."""
         for outline in outlines:
-            path = "".join(self._ring(ring, turn) for turn in self.window.turns for ring in outline.rings)
+            path = "".join(self._ring(ring, shift) for shift in self.window.shifts for ring in outline.rings)
             if path:
                 self._add(f'<path class="cell {outline.kind}" d="{path}"', outline.title, "path")
 
     def shared_land(self) -> None:
-        """The outlines that `definitions` put into the page, where this map shows them."""
+        """Add the outlines that `definitions` put into the page."""
         across = self.window.pixels_per_degree / WORLD.pixels_per_degree
         down = self.window.height / (self.window.north - self.window.south) / WORLD.pixels_per_degree
-        for turn in self.window.turns:
-            x, y = self.window.x(WORLD.west + turn), self.window.y(WORLD.north)
-            moved = f"matrix({across:.5g} 0 0 {down:.5g} {x:.2f} {y:.2f})"
-            self.layers.append(f'<use href="#{LAND}" class="land" transform="{moved}"/>')
+        for shift in self.window.shifts:
+            x, y = self.window.x(WORLD.west + shift), self.window.y(WORLD.north)
+            transform = f"matrix({across:.5g} 0 0 {down:.5g} {x:.2f} {y:.2f})"
+            self.layers.append(f'<use href="#{LAND}" class="land" transform="{transform}"/>')
 
     def mark(self, latitude: float, longitude: float, radius: float, shape: str, kind: str, title: str = "") -> None:
-        """A mark of one of the `SHAPES`, or a circle."""
+        """Add a mark of one of the `SHAPES`, or a circle; `kind` is a class of the style sheet."""
         if shape == "circle":
             self.point(latitude, longitude, radius, kind, title)
             return
@@ -123,13 +123,13 @@ class Map:
         corners = " ".join(f"{x + radius * right:.1f},{y + radius * down:.1f}" for right, down in SHAPES[shape])
         self._add(f'<polygon class="{kind}" points="{corners}"', title, "polygon")
 
-    def words(self, latitude: float, longitude: float, text: str, kind: str) -> None:
-        """A few words with their middle at a place."""
+    def text(self, latitude: float, longitude: float, words: str, kind: str) -> None:
+        """Add text centred at a place."""
         x, y = self._place(latitude, longitude)
-        self.layers.append(f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}">{escape(text)}</text>')
+        self.layers.append(f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}">{escape(words)}</text>')
 
     def arrow(self, start: tuple[float, float], end: tuple[float, float], width: float, kind: str, title: str) -> None:
-        """An arrow between two (latitude, longitude), the short way round the globe; drawn twice over the edge."""
+        """Add an arrow between two (latitude, longitude) the short way round the globe; twice if across the edge."""
         turn = 360 * round((start[1] - end[1]) / 360)
         self.layers.append(f'<g class="{kind}"><title>{escape(title)}</title>')
         for shift in dict.fromkeys((0, -turn)):
@@ -139,12 +139,12 @@ class Map:
         self.layers.append("</g>")
 
     def point(self, latitude: float, longitude: float, radius: float, kind: str, title: str = "") -> None:
-        """A dot; `kind` is a class of the style sheet."""
+        """Add a dot; `kind` is a class of the style sheet."""
         x, y = self._place(latitude, longitude)
         self._add(f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}"', title, "circle")
 
     def line(self, start: tuple[float, float], end: tuple[float, float], kind: str) -> None:
-        """A straight line between two (latitude, longitude), the short way round the globe."""
+        """Add a straight line between two (latitude, longitude) the short way round the globe."""
         (lat_a, lon_a), (lat_b, lon_b) = start, end
         turn = 360 if lon_b - lon_a < -180 else -360 if lon_b - lon_a > 180 else 0
         for shift in {0, -turn}:
@@ -152,14 +152,14 @@ class Map:
             self.layers.append(f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>')
 
     def _place(self, latitude: float, longitude: float) -> tuple[float, float]:
-        """Pixels; what lies north or south of the map stands at its edge."""
-        turn = 360 if longitude < self.window.west and self.window.east > 180 else 0
-        return self.window.x(longitude + turn), min(max(self.window.y(latitude), 0), self.window.height)
+        """Return (x, y) in pixels; places north or south of the map are moved to its edge."""
+        shift = 360 if longitude < self.window.west and self.window.east > 180 else 0
+        return self.window.x(longitude + shift), min(max(self.window.y(latitude), 0), self.window.height)
 
-    def _ring(self, ring: Sequence[tuple[float, float]], turn: float = 0.0) -> str:
-        """A path of steps in tenths of a pixel, which are shorter to write than places."""
+    def _ring(self, ring: Sequence[tuple[float, float]], shift: float = 0.0) -> str:
+        """Return an SVG path of relative steps in tenths of a pixel, which are shorter than absolute positions."""
         places = [
-            (round(10 * self.window.x(longitude + turn)), round(10 * self.window.y(latitude)))
+            (round(10 * self.window.x(longitude + shift)), round(10 * self.window.y(latitude)))
             for longitude, latitude in ring
         ]
         kept = [place for number, place in enumerate(places) if number == 0 or place != places[number - 1]]
@@ -174,14 +174,14 @@ class Map:
         self.layers.append(f"{element}><title>{escape(title)}</title></{tag}>" if title else f"{element}/>")
 
     def svg(self, label: str = "") -> str:
-        """The map; `label` is what a screen reader says."""
+        """Return the map as SVG; `label` is what a screen reader says."""
         box = f"0 0 {self.window.width:.0f} {self.window.height:.0f}"
-        told = f' aria-label="{escape(label)}"' if label else ""
-        return f'<svg class="map" viewBox="{box}" role="img"{told}>{"".join(self.layers)}</svg>'
+        spoken = f' aria-label="{escape(label)}"' if label else ""
+        return f'<svg class="map" viewBox="{box}" role="img"{spoken}>{"".join(self.layers)}</svg>'
 
 
 def _arrow_path(x1: float, y1: float, x2: float, y2: float, width: float) -> str:
-    """A shaft and a head; an arrow shorter than its head is all head."""
+    """Return shaft and head of an arrow as SVG; an arrow that is shorter than its head has no shaft."""
     length = math.hypot(x2 - x1, y2 - y1)
     right, down = ((x2 - x1) / length, (y2 - y1) / length) if length else (0.0, -1.0)
     head = HEAD + width
@@ -193,7 +193,7 @@ def _arrow_path(x1: float, y1: float, x2: float, y2: float, width: float) -> str
 
 
 def definitions(land: Iterable[Outline]) -> str:
-    """What the maps of a page share, to stand once at its beginning: the land's outlines, and hatches by class."""
+    """Return SVG definitions that the maps of a page share: the outlines of the land, and a hatch for each class."""
     drawing = Map()
     path = "".join(drawing._ring(ring) for outline in land for ring in outline.rings)
     hatches = "".join(

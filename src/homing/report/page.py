@@ -1,4 +1,4 @@
-"""Templates, and small things that pages share."""
+"""The templates of the pages, and the number formats that they share."""
 
 import base64
 from collections.abc import Mapping
@@ -6,13 +6,16 @@ from functools import cache
 from typing import Any
 
 import jinja2
+from PIL import Image
 
 from homing.photos.images import encode_jpeg
+
+ROUNDING = 1e-9  # sums over areas or photos differ by less from what they should be
 
 
 @cache
 def environment(room: str = "report") -> jinja2.Environment:
-    """The templates of a room; everything put into them is escaped unless it is SVG of our own."""
+    """Return the templates of a subpackage; values are escaped unless a template marks them as our own SVG."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader(f"homing.{room}"),
         autoescape=jinja2.select_autoescape(["html.j2"]),
@@ -20,44 +23,51 @@ def environment(room: str = "report") -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (km, km2, percent, number, duration, span, figure, with_interval)
+    filters = (km, km2, percent, small_share, number, duration, span, figure, with_interval)
     environment.filters |= {function.__name__: function for function in filters}
     return environment
 
 
 def km(value: float | None) -> str:
-    """A distance with the digits that matter."""
+    """Format a distance with as many digits as matter."""
     if value is None:
         return "–"
     return f"{value:,.0f} km" if value >= 10 else f"{value:.1f} km"
 
 
 def km2(value: float | None) -> str:
-    """An area."""
+    """Format an area."""
     if value is None:
         return "–"
     return f"{value / 1e6:,.1f} million km²" if value >= 1e6 else f"{number(value)} km²"
 
 
 def percent(value: float | None) -> str:
-    """A share."""
+    """Format a share."""
     return "–" if value is None else f"{value:.1%}"
 
 
+def small_share(value: float) -> str:
+    """Format a share that should be 0: "none" up to rounding errors, and never 0 where there is more."""
+    if abs(value) < ROUNDING:
+        return "none"
+    return "< 0.001%" if value < 1e-5 else f"{value:.3%}" if value < 0.01 else percent(value)
+
+
 def number(value: float | int | None) -> str:
-    """A count or a score."""
+    """Format a count or a score."""
     if value is None:
         return "–"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def is_share(name: str) -> bool:
-    """Whether a figure of this name is a share of the photos."""
+    """Return True if the figure of this name is a share of the photos."""
     return name.startswith("within_") or name.endswith("_accuracy")
 
 
 def with_interval(found: Mapping[str, Any], name: str) -> str:
-    """A figure of a readout with its 95 % interval."""
+    """Format a figure of a readout with its 95 % interval."""
     if name not in found:
         return "–"
     shown = percent if is_share(name) else number
@@ -66,14 +76,14 @@ def with_interval(found: Mapping[str, Any], name: str) -> str:
 
 
 def figure(value: float | None, name: str) -> str:
-    """A figure as its name wants it: shares in percent, distances in km."""
+    """Format a figure by its name: shares in percent, distances in km."""
     if is_share(name):
         return percent(value)
     return km(value) if name.endswith("_km") else number(value)
 
 
 def span(bounds: tuple[float, float] | None, name: str) -> str:
-    """The two ends of a figure's interval; nothing where there is none."""
+    """Format the bounds of the interval of a figure; nothing if there is none."""
     if bounds is None:
         return ""
     share = is_share(name)
@@ -84,12 +94,12 @@ def span(bounds: tuple[float, float] | None, name: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them."""
+    """Format seconds as seconds, minutes or hours."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def data_uri(image, side: int) -> str:
-    """A JPEG of at most `side` pixels as a data URI, without any metadata."""
+def data_uri(image: Image.Image, side: int) -> str:
+    """Encode a JPEG of at most `side` pixels as a data URI, without metadata."""
     return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(image, side, 82)).decode("ascii")

@@ -1,4 +1,4 @@
-"""What the page shows of a photo: the picture, where it was taken, what was answered, and to whom it is owed."""
+"""A photo on the page: the picture, its true place, the answer and the credit."""
 
 from typing import Any
 
@@ -11,27 +11,27 @@ from homing.report.inputs import Inputs, place_name
 from homing.report.page import data_uri
 
 SIDE, SMALL_SIDE = 300, 120  # pixels
-LIKENESSES = 3  # training photos beside an answer
+SIMILAR = 3  # training photos beside a failure
 
 
-def evenly(inputs: Inputs, rows: np.ndarray, count: int) -> list[int]:
-    """At most `count` of the rows, evenly spread, ends included, of those whose picture is stored."""
+def spread_evenly(inputs: Inputs, rows: np.ndarray, count: int) -> list[int]:
+    """Return at most `count` evenly spaced rows, ends included, of those whose picture is stored."""
     shown = stored(inputs, rows)
     return shown[np.unique(np.linspace(0, len(shown) - 1, min(count, len(shown))).astype(int))].tolist()
 
 
-def first(inputs: Inputs, rows: np.ndarray, count: int) -> list[int]:
-    """The first `count` of the rows, of those whose picture is stored."""
+def first_stored(inputs: Inputs, rows: np.ndarray, count: int) -> list[int]:
+    """Return the first `count` of the rows whose picture is stored."""
     return stored(inputs, rows)[:count].tolist()
 
 
 def stored(inputs: Inputs, rows: np.ndarray) -> np.ndarray:
-    """The rows of `truth` whose picture is stored."""
+    """Return the rows of `truth` whose picture is stored."""
     return rows[inputs.reader.rows(inputs.truth["photo_id"].iloc[rows].tolist()) >= 0]
 
 
 def card(inputs: Inputs, row: int) -> dict[str, Any]:
-    """A photo of `truth` as the templates show it."""
+    """Return a photo of `truth` as the templates show it."""
     photo, answer = inputs.truth.iloc[row], inputs.answers.iloc[row]
     return {
         "photo_id": photo["photo_id"],
@@ -41,34 +41,34 @@ def card(inputs: Inputs, row: int) -> dict[str, Any]:
         "answer": place_name(answer),
         "answer_place": coordinates(answer),
         "probability": float(answer["probability"]),
-        "km": float(inputs.away_km[ANSWER][row]),
+        "km": float(inputs.error_km[ANSWER][row]),
         "credit": credit(inputs.credits.loc[photo["photo_id"]]),
     }
 
 
 def picture(inputs: Inputs, photo_id: str, side: int) -> str:
-    """A data URI."""
+    """Return a photo as a data URI."""
     return data_uri(decode_image(inputs.reader.read(photo_id)), side)
 
 
 def coordinates(place: pd.Series) -> str:
-    """Latitude and longitude to a hundredth of a degree: about a kilometre."""
+    """Format latitude and longitude to a hundredth of a degree: about a kilometre."""
     return f"{place['latitude']:.2f}, {place['longitude']:.2f}"
 
 
 def credit(row: pd.Series) -> str:
-    """Photographer, licence and address, as far as the collection tells them of each photo."""
+    """Return photographer, licence and address, as far as the collection has them for each photo."""
     licence = row["licence"] if isinstance(row["licence"], str) else "licence: see data and licences"
     return " · ".join(text for text in (row["author"], licence, row["source_url"]) if isinstance(text, str))
 
 
-def likenesses(inputs: Inputs, row: int) -> list[dict[str, Any]]:
-    """The training photos that the first answers to a photo stand for: the most similar one of each answer's prototype.
+def similar_training_photos(inputs: Inputs, row: int) -> list[dict[str, Any]]:
+    """Return the training photos at the places of the first answers: the nearest neighbour in each chosen prototype.
 
-    A refined answer lies where that photo was taken; an answer at the middle of its cell has none.
+    A refined answer lies where that photo was taken; an answer at the centroid of its cell has none.
     """
     table = inputs.predictions[ANSWER]
-    answers = table[table["photo_id"] == inputs.truth["photo_id"].iloc[row]].nsmallest(LIKENESSES, "rank")
+    answers = table[table["photo_id"] == inputs.truth["photo_id"].iloc[row]].nsmallest(SIMILAR, "rank")
     found = answers.merge(inputs.members, on=["latitude", "longitude"], suffixes=("", "_member"))
     found = found.drop_duplicates("rank").merge(inputs.cells.table[["cell_id", "region", "country_name"]], on="cell_id")
     return [

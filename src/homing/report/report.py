@@ -1,4 +1,4 @@
-"""The report of a run: one page that opens with the network off. Each section is a module here and a template."""
+"""The report of a run: one page that needs no network. Each section is a module of this package and a template."""
 
 from homing.readouts import TITLES
 from homing.report import arrows, countries, galleries, headline, ladder, making, posteriors, trust
@@ -22,7 +22,7 @@ TASKS = {
 
 
 def render_report(inputs: Inputs) -> str:
-    """The HTML."""
+    """Return the HTML of the report."""
     land = countries.outlines_by_country(inputs.cells.table)
     return (
         environment()

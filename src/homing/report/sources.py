@@ -1,4 +1,4 @@
-"""What a run was made from, with its licences."""
+"""The data sources of a run with their licences."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def sources_of(config: Mapping[str, Any], manifests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Each source of a run's configuration and each photo collection: name, licence, files and their checksums."""
+    """Return name, licence, number of files and checksums of each data source and photo collection of a run."""
     rows: dict[str, dict[str, Any]] = {}
     for manifest in manifests:
         name = f"{manifest['dataset']} {manifest['version']}"

@@ -1,4 +1,4 @@
-"""Section: whether probabilities can be taken at their word: reliability, risk against coverage, regions."""
+"""Section on calibration and uncertainty: reliability diagrams, risk-coverage curve, coverage of the regions."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from homing.report.inputs import Inputs
 
 
 def section(inputs: Inputs) -> dict[str, Any] | None:
-    """Charts and tables; None where the photos' cells are not known."""
+    """Return charts and tables, or None if the cells of the photos are not known."""
     found = inputs.test["confidence"]
     if found is None:
         return None

@@ -1,1 +1,1 @@
-"""A configuration and a profile for a user's own photos and machine, from a few answers."""
+"""Write a configuration and a profile for a user's photos and machine from a few answers."""

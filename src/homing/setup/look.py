@@ -1,4 +1,4 @@
-"""A table of unknown origin, looked at: which columns are which, whether swapped, whether its pictures exist."""
+"""Inspect a user's table: which columns are which, whether coordinates are swapped, whether the photos exist."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -8,16 +8,16 @@ import numpy as np
 import pandas as pd
 
 from homing.errors import HomingError
-from homing.importing.adapters import COLUMN_NAMES, match_columns, renamed
+from homing.importing.adapters import COLUMN_NAMES, match_columns, read_renamed
 from homing.importing.archives import open_container
-from homing.importing.tabular import Table
 from homing.plan.facts import table_rows
+from homing.text_tables import TextTable
 
-LOOKED_AT = 5000  # rows
-SOUGHT = 200  # pictures
-SHOWN = 3
-# Names beside those that `csv_folder` knows itself; they are written into `columns`.
-ALSO = {
+INSPECTED_ROWS = 5000
+CHECKED_PHOTOS = 200
+SHOWN_ROWS = 3
+# Names beyond those that `csv_folder` recognises; they are written into the key `columns`.
+MORE_NAMES = {
     "photo_id": ("panorama_id", "photoid", "imageid", "uuid", "key"),
     "latitude": ("gps_latitude", "gps_lat", "gpslatitude", "y"),
     "longitude": ("gps_longitude", "gps_lon", "gps_lng", "gpslongitude", "x"),
@@ -29,94 +29,94 @@ PATTERNS = ("{photo_id}.jpg", "{photo_id}.jpeg", "{photo_id}.png", "{photo_id}_{
 
 
 @dataclass
-class Understood:
-    """What `csv_folder` is to be told of a table, and what a user should see before it is believed."""
+class TableLayout:
+    """How a table is to be read: the keys of the adapter `csv_folder`, and what to show a user for confirmation."""
 
-    columns: dict[str, str] = field(default_factory=dict)  # those that its usual names do not find
-    names: dict[str, str] = field(default_factory=dict)  # ours -> the table's
+    columns: dict[str, str] = field(default_factory=dict)  # our name -> the table's, where csv_folder would not find it
+    names: dict[str, str] = field(default_factory=dict)  # our name -> the table's, all columns
     match: str = "path"
     views: int = 1
-    swapped: bool = False
+    swapped: bool = False  # latitude and longitude are swapped in the table
     rows: int = 0
-    shown: list[dict[str, str]] = field(default_factory=list)
-    sought: int = 0
-    missing: list[str] = field(default_factory=list)
+    shown: list[dict[str, str]] = field(default_factory=list)  # the first rows under our names
+    checked: int = 0  # photos that were looked for
+    missing: list[str] = field(default_factory=list)  # those that were not found
 
 
-def understand(path: Path, images: Path, given: Mapping[str, str]) -> Understood:
-    """Look at the first rows of a table. `given`: our column -> the table's, where the user knows better.
+def inspect_table(path: Path, images: Path, given: Mapping[str, str]) -> TableLayout:
+    """Inspect the first rows of a table. `given` maps our column to the table's, as the user says.
 
-    Raises HomingError naming the columns there are when no latitude or longitude is among them.
+    Raises HomingError naming the columns of the table if latitude or longitude is not among them.
     """
-    table = Table.of(path)
-    found = Understood(columns=dict(given) | _unusual(table, given))
-    found.names = match_columns(table, _columns_alone(found.columns))
+    table = TextTable.from_path(path)
+    found = TableLayout(columns=dict(given) | _unusual_names(table, given))
+    found.names = match_columns(table, _without_patterns(found.columns))
     for wanted in ("latitude", "longitude"):
         if wanted not in found.names:
             raise HomingError(
-                f"{path}: no column for {wanted}; it has {', '.join(table.header)}: say --column {wanted}=NAME"
+                f"{path}: no column for {wanted}; it has {', '.join(table.header)}: add --column {wanted}=NAME"
             )
     frame = _first_rows(table, found.names)
     if frame.empty:
-        raise HomingError(f"{path}: no row below its header")
+        raise HomingError(f"{path}: no rows below the header")
     found.swapped = "latitude" not in given and is_swapped(frame["latitude"], frame["longitude"])
     if found.swapped:
         frame = frame.rename(columns={"latitude": "longitude", "longitude": "latitude"})
         found.columns |= {"latitude": found.names["longitude"], "longitude": found.names["latitude"]}
         found.names |= {key: found.columns[key] for key in ("latitude", "longitude")}
-    _find_pictures(found, frame, images, path)
-    found.shown = frame.head(SHOWN).to_dict("records")
+    _find_photos(found, frame, images, path)
+    found.shown = frame.head(SHOWN_ROWS).to_dict("records")
     found.rows = table_rows(path)
     return found
 
 
-def _columns_alone(columns: Mapping[str, str]) -> dict[str, str]:
-    """Without the pattern of file names, which is no column."""
+def _without_patterns(columns: Mapping[str, str]) -> dict[str, str]:
+    """Return the columns without a pattern of file names, which is no column."""
     return {ours: theirs for ours, theirs in columns.items() if "{" not in theirs}
 
 
-def _unusual(table: Table, given: Mapping[str, str]) -> dict[str, str]:
-    """Columns under names that only `ALSO` knows."""
+def _unusual_names(table: TextTable, given: Mapping[str, str]) -> dict[str, str]:
+    """Return the columns that only `MORE_NAMES` recognises."""
     lower = {name.strip().lower(): name for name in reversed(table.header)}
-    found = {}
-    for ours, also in ALSO.items():
+    found: dict[str, str] = {}
+    for ours, more in MORE_NAMES.items():
         if ours not in given and not any(name in lower for name in COLUMN_NAMES[ours]):
-            theirs = next((lower[name] for name in also if name in lower), None)
+            theirs = next((lower[name] for name in more if name in lower), None)
             found |= {ours: theirs} if theirs else {}
     return found
 
 
-def _first_rows(table: Table, names: Mapping[str, str]) -> pd.DataFrame:
-    """The first rows under our names, as text."""
+def _first_rows(table: TextTable, names: Mapping[str, str]) -> pd.DataFrame:
+    """Return the first rows under our names, as text."""
     frames, count = [], 0
-    for batch in renamed(table, names):
+    for batch in read_renamed(table, names):
         frames.append(batch.cells)
         count += len(batch.cells)
-        if count >= LOOKED_AT:
+        if count >= INSPECTED_ROWS:
             break
-    return pd.concat(frames, ignore_index=True).head(LOOKED_AT) if frames else pd.DataFrame(columns=list(names))
+    return pd.concat(frames, ignore_index=True).head(INSPECTED_ROWS) if frames else pd.DataFrame(columns=list(names))
 
 
 def is_swapped(latitude: pd.Series, longitude: pd.Series) -> bool:
-    """Whether latitudes go beyond 90 degrees where longitudes never do."""
-    north, east = (pd.to_numeric(column, errors="coerce").to_numpy() for column in (latitude, longitude))
-    known = np.isfinite(north) & np.isfinite(east)
-    north, east = np.abs(north[known]), np.abs(east[known])
-    beyond = (north > 90) & (north <= 180)
-    return bool(beyond.any() and (east <= 90).all())
+    """Return True if some latitudes are beyond 90 degrees and no longitude is."""
+    latitudes, longitudes = (pd.to_numeric(column, errors="coerce").to_numpy() for column in (latitude, longitude))
+    known = np.isfinite(latitudes) & np.isfinite(longitudes)
+    latitudes, longitudes = np.abs(latitudes[known]), np.abs(longitudes[known])
+    beyond = (latitudes > 90) & (latitudes <= 180)
+    return bool(beyond.any() and (longitudes <= 90).all())
 
 
-def _find_pictures(found: Understood, frame: pd.DataFrame, images: Path, path: Path) -> None:
-    """Which files the first rows want, and whether they are there; sets `match`, `views` and a pattern where needed."""
+def _find_photos(found: TableLayout, frame: pd.DataFrame, images: Path, path: Path) -> None:
+    """Look for the photos of the first rows; set `match`, `views` and a pattern of file names if needed."""
     members = _Members(images)
     if "file" in found.names:
-        wanted = frame["file"].head(SOUGHT).str.replace("\\", "/", regex=False).str.removeprefix("./")
+        wanted = frame["file"].head(CHECKED_PHOTOS).str.replace("\\", "/", regex=False).str.removeprefix("./")
         missing = [name for name in wanted if not members.has(name)]
         by_name = [name for name in wanted if not members.has_name(name)] if missing else missing
         found.match = "name" if len(by_name) < len(missing) else "path"
         found.missing = by_name if found.match == "name" else missing
     elif "photo_id" in found.names:
-        ids = frame["photo_id"].head(SOUGHT)
+        ids = frame["photo_id"].head(CHECKED_PHOTOS)
         pattern = max(PATTERNS, key=lambda one: sum(members.has(one.format(photo_id=name, view=0)) for name in ids))
         wanted = [pattern.format(photo_id=name, view=0) for name in ids]
         found.missing = [name for name in wanted if not members.has(name)]
@@ -124,11 +124,11 @@ def _find_pictures(found: Understood, frame: pd.DataFrame, images: Path, path: P
         found.views = 4 if "{view}" in pattern else 1
     else:
         raise HomingError(f"{path}: no column for file or photo_id; it has {', '.join(found.names.values())}")
-    found.sought = len(wanted)
+    found.checked = len(wanted)
 
 
 class _Members:
-    """The files in a folder or an archive, by path and by name."""
+    """The files of a folder or an archive, by path and by name."""
 
     def __init__(self, images: Path) -> None:
         if not images.exists():
@@ -144,10 +144,10 @@ class _Members:
 
     def has_name(self, path: str) -> bool:
         if self.names is None:
-            self.names = {one.rsplit("/", 1)[-1] for one in self._every()}
+            self.names = {one.rsplit("/", 1)[-1] for one in self._all_paths()}
         return path.rsplit("/", 1)[-1] in self.names
 
-    def _every(self) -> Iterator[str]:
+    def _all_paths(self) -> Iterator[str]:
         if not self.folder:
             return iter(self.paths)
         return (one.name for one in self.folder.rglob("*") if one.is_file())

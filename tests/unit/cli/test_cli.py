@@ -93,7 +93,7 @@ def test_without_refinement_the_answer_is_a_centroid(package, photos, tmp_path):
     )
 
 
-def test_coarse_answers_are_countries_and_tell_no_more(package, photos, tmp_path):
+def test_coarse_answers_are_countries_and_say_no_more(package, photos, tmp_path):
     output = tmp_path / "answers.csv"
     arguments = ["predict", str(photos), "--model", str(package), "--output", str(output), "--coarse", "country"]
     assert main(arguments) == 0
@@ -143,7 +143,7 @@ def test_a_place_in_views_is_the_mean_of_its_views(package, photos, tmp_path, ca
     assert answer["photo"].endswith("plain.jpg")
     assert float(answer["probability"]) == pytest.approx(expected["probability"].iloc[0], rel=1e-3)
     assert main([*arguments, "--views", "3"]) == 2
-    assert "4 photos are not 3 of each place" in capsys.readouterr().err
+    assert "4 photos cannot be grouped into places of 3 views" in capsys.readouterr().err
 
 
 def test_a_photo_that_cannot_be_read_is_named_and_the_others_answered(package, photos, tmp_path, capsys):
@@ -159,7 +159,7 @@ def test_a_photo_that_cannot_be_read_is_named_and_the_others_answered(package, p
     [
         ({"photo": "absent.jpg"}, "absent.jpg: no such file"),
         ({"model": "."}, "no model package; give the folder results/runs"),
-        ({"output": "answers.xlsx"}, "end it with .csv, .parquet, .geojson or .html"),
+        ({"output": "answers.xlsx"}, "must end with .csv, .parquet, .geojson or .html"),
         ({"top": "0"}, "ask for at least one answer"),
         ({"photo": "holiday*.jpg"}, "holiday*.jpg: no such file"),
         ({"device": "cuda"}, "torch sees no GPU here"),
@@ -299,7 +299,7 @@ def test_photos_that_are_not_there_are_left_out_and_without_any_nothing_is_writt
     assert "none of 1 photos could be read" in capsys.readouterr().err and not output.exists()
 
 
-def test_coordinates_in_the_exif_are_told_and_not_used(package, photos, tmp_path, capsys):
+def test_coordinates_in_the_exif_are_reported_and_not_used(package, photos, tmp_path, capsys):
     image = Image.open(photos / "plain.jpg")
     exif = Image.Exif()
     exif[0x8825] = {1: "N", 2: (48.0, 0.0, 0.0), 3: "E", 4: (11.0, 0.0, 0.0)}
@@ -314,7 +314,7 @@ def test_coordinates_in_the_exif_are_told_and_not_used(package, photos, tmp_path
 
 
 def test_answers_of_many_batches_are_those_of_one(package, photos, tmp_path, capsys):
-    """150 photos, more than are decoded ahead or written at once, are each answered once and in order."""
+    """150 photos, more than are prefetched or written at once, are each answered once and in order."""
     (photos / "ask.csv").write_text("photo_id,file\n" + "".join(f"{n},plain.jpg\n{n}b,grey.png\n" for n in range(75)))
     outputs = [tmp_path / f"answers.{suffix}" for suffix in ("csv", "parquet", "geojson", "html")]
     flags = [flag for path in outputs for flag in ("--output", str(path))]

@@ -52,7 +52,7 @@ def test_differences_are_those_of_the_evaluator(runs, tmp_path, capsys):
     assert other["differences"] == expected["against"]["differences"]
     assert other["nearer_share"] == expected["against"]["nearer_share"] and other["shared"] == len(photos)
     text = capsys.readouterr().out
-    assert "b against a: 45 photos in both; nearer in" in text and "geocells.min_photos  (absent)  30" in text
+    assert "b against a: 45 photos in both; smaller errors in" in text and "geocells.min_photos  (absent)  30" in text
 
 
 def test_runs_with_other_photos_are_compared_on_those_they_share(runs, tmp_path, capsys):
@@ -80,7 +80,7 @@ def test_the_page_is_whole_and_says_what_is_certain(runs, tmp_path, capsys):
     outline = Outline(page)
     assert not Reader(page).open and not Reader(page).loaded and outline.cells_without_scope == 0
     assert outline.headings == [1, 2, 2, 3, 3, 2, 2] and len(set(outline.ids)) == len(outline.ids)
-    assert "✗ worse" in page and "not told apart" in page and "geocells.min_photos" in page
+    assert "✗ worse" in page and "not significant" in page and "geocells.min_photos" in page
     assert "25 only in a" in page and "the same commit and the same packages" in page
 
 
@@ -92,13 +92,13 @@ def test_keys_that_differ_are_named_with_the_values_of_all():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{a}"], "give two runs or more"),
+        (["{a}"], "give two or more runs"),
         (["{a}", "{folder}/results"], "results: no finished run, it has no provenance.json"),
         (["{a}", "{folder}/nowhere"], "nowhere: no finished run, it is no folder"),
         (["{a}", "{b}", "--readout", "mode"], "mode.parquet: no such predictions; readouts: refined"),
         (["{a}", "{b}", "--set", "im2gps"], "no such predictions; photo sets of this run: test"),
         (["{a}", "{none}"], "refined.parquet: empty"),
-        (["{a}", "{b}", "--output", "page.pdf"], "end it with .html"),
+        (["{a}", "{b}", "--output", "page.pdf"], "must end with .html"),
     ],
 )
 def test_what_cannot_be_compared_is_one_line(runs, capsys, arguments, message):

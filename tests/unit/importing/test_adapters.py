@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import ExifTags, Image
+from small_import import import_photos
 from test_archives import tar_of, zip_of
 
 from homing import tables
 from homing.errors import HomingError
 from homing.importing import adapters
-from homing.photos.importing import import_photos
 from homing.photos.shards import ShardReader
 
 SHARDS = {"max_side": 64, "max_megapixels": 100, "shard_megabytes": 1, "quality": 90}

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homing.errors import HomingError
-from homing.importing.archives import Chunks, Folder, Tar, Zip, open_container
+from homing.importing.archives import ConcatenatedFiles, Folder, Tar, Zip, open_container
 
 NAMES = st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\0/", exclude_categories=["Cs"]), min_size=1)
 PATHS = st.lists(NAMES.map(lambda name: name[:60]), min_size=1, max_size=4).map("/".join)
@@ -122,7 +122,7 @@ def test_links_devices_and_folders_are_no_photos(tmp_path):
 def test_a_packed_bomb_is_not_unpacked_beyond_the_bound(tmp_path, monkeypatch):
     from homing.importing import archives
 
-    monkeypatch.setattr(archives, "MAX_BYTES", 10_000)
+    monkeypatch.setattr(archives, "MAX_IMAGE_BYTES", 10_000)
     (tmp_path / "a.zip").write_bytes(zip_of({"bomb.jpg": bytes(5_000_000)}, zipfile.ZIP_DEFLATED))
     assert len(content(Zip(tmp_path / "a.zip"))["bomb.jpg"]) == 10_000
 
@@ -139,7 +139,7 @@ def test_reads_across_chunk_borders(tmp_path):
     paths = [tmp_path / name for name in "abc"]
     for path, (begin, end) in zip(paths, ((0, 10), (10, 11), (11, 1000)), strict=True):
         path.write_bytes(data[begin:end])
-    chunks = Chunks(paths)
+    chunks = ConcatenatedFiles(paths)
     for offset in range(0, 30):
         assert chunks.pread(7, offset) == data[offset : offset + 7]
     assert chunks.pread(50, 990) == data[990:] and chunks.pread(1, 1000) == b""

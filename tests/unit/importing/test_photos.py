@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image, ImageCms, ImageOps
+from small_import import import_photos
 
 from homing import tables
 from homing.errors import HomingError
 from homing.importing.jpeg import without_metadata
 from homing.importing.recode import prepare
 from homing.photos.images import PhotoError, decode_image
-from homing.photos.importing import import_photos
 from homing.photos.perceptual import near_pairs, perceptual_hash
 from homing.photos.shards import ShardReader
 
@@ -254,8 +254,8 @@ def test_neither_parts_nor_buckets_on_disk_change_the_result(tmp_path, monkeypat
     outputs["shards"] = str(tmp_path / "parts/shards")
     import_photos(dataset, files, SHARDS, outputs, 1.0, threads=1, parts=4)
     assert content(outputs) == whole
-    monkeypatch.setattr(candidates, "BUCKET_BYTES", 500)
-    monkeypatch.setattr(collect, "BUCKET_ROWS", 20)
+    monkeypatch.setattr(candidates, "PARTITION_BYTES", 500)
+    monkeypatch.setattr(collect, "PARTITION_ROWS", 20)
     import_photos(dataset, files, SHARDS, outputs, 1.0, threads=1, parts=3)
     assert content(outputs) == whole
     names = pd.read_parquet(outputs["photos"])["photo_id"]
@@ -281,15 +281,15 @@ def test_a_stopped_job_goes_on_behind_its_last_shard_and_ends_with_the_same_byte
     monkeypatch.setattr(store, "BATCH_IMAGES", 8)
     calls, limits = [0], iter([50, 30, 10**9])
     limit = [next(limits)]
-    prepared = store._prepared
+    prepare_one = store._prepare
 
     def stopping(*arguments):
         calls[0] += 1
         if calls[0] > limit[0]:
             raise KeyboardInterrupt
-        return prepared(*arguments)
+        return prepare_one(*arguments)
 
-    monkeypatch.setattr(store, "_prepared", stopping)
+    monkeypatch.setattr(store, "_prepare", stopping)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             run("broken", "again")

@@ -25,9 +25,8 @@ from homing.package.export import Wish, export_hugging_face, export_package
 from homing.package.limits import DEGREES, FEWEST_PHOTOS
 from homing.package.onnx import angles_degrees, export_onnx
 from homing.photos.images import PhotoError
-from homing.refine.fit import gated
 from homing.refine.readout import best_score, hierarchical, median_point, mode_mean
-from homing.refine.retrieve import nearest_photos
+from homing.refine.retrieve import gated, nearest_photos
 from homing.refine.search import refine
 from homing.refine.table import best_cells
 from homing.sphere import haversine_km

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
 from homing.errors import HomingError
-from homing.photos.splits import assign_splits, cap, in_box, in_set
+from homing.photos.splits import assign_splits, circle_extent, in_box, in_set
 from homing.sphere import KM_PER_DEGREE, haversine_km, unit_vectors
 
 SHARES = {"val_share": 0.1, "test_share": 0.15, "regions": [], "buffer_km": 1}
@@ -126,7 +126,7 @@ def test_by_distance_a_narrow_gap_costs_few_photos():
 )  # fmt: skip
 def test_a_circle_lies_within_its_cap(latitude, longitude, radius, bearing, share):
     there = destination(latitude, longitude, bearing, radius * share)
-    up, aside = cap(np.array([latitude]), radius)
+    up, aside = circle_extent(np.array([latitude]), radius)
     away = abs((there[1] - longitude + 180) % 360 - 180)
     assert abs(there[0] - latitude) <= up[0] + 1e-7 and (away <= aside[0] + 1e-6 or aside[0] == 180)
 

@@ -1,6 +1,7 @@
-"""The page of the geocells shows where they are, how large and how good; the GeoPackage holds what the table holds."""
+"""The page on the geocells shows their places, sizes and quality; the GeoPackage holds the same cells as the table."""
 
 import re
+from dataclasses import replace
 
 import geopandas as gpd
 import numpy as np
@@ -15,7 +16,7 @@ from homing.geocells.export import write_geopackage
 from homing.geocells.quality import measure, per_cell
 from homing.report.geocells import (
     ERRORS_KM,
-    ZOOM_SHAPE,
+    ZOOM_ASPECT,
     Cells,
     densest,
     error_shades,
@@ -73,17 +74,17 @@ def test_zooms_show_where_most_centroids_are(cells):
     for region in regions:
         counts, boxes = [], []
         for cell in cells.itertuples():
-            middle = min(cell.latitude, 84 - half)
-            wide = ZOOM_SHAPE * half / np.cos(np.radians(middle))
-            across = min(max(cell.longitude, wide - 180), 180 - wide)
-            box = (across - wide, middle - half, across + wide, middle + half)
+            north = min(cell.latitude, 84 - half)
+            wide = ZOOM_ASPECT * half / np.cos(np.radians(north))
+            east = min(max(cell.longitude, wide - 180), 180 - wide)
+            box = (east - wide, north - half, east + wide, north + half)
             inside = cells["longitude"].between(box[0], box[2]) & cells["latitude"].between(box[1], box[3])
             counts.append(inside.sum())
             boxes.append(shapely.box(*box))
         window = region.window
         own = shapely.box(window.west, window.south, window.east, window.north)
         assert region.cells == max(np.array(counts)[free])
-        assert window.width / window.height == pytest.approx(ZOOM_SHAPE) and window.east <= 180 and window.north <= 84
+        assert window.width / window.height == pytest.approx(ZOOM_ASPECT) and window.east <= 180 and window.north <= 84
         free &= ~shapely.intersects(boxes, own)
 
 
@@ -116,7 +117,7 @@ def test_legends_are_true_of_every_cell():
     assert len(legend) == len(ERRORS_KM) + 1 and len(error_shades(np.array([3.0]))[1]) == len(ERRORS_KM)
 
 
-def test_the_page_is_whole_escaped_and_loads_nothing(found):
+def test_the_page_is_complete_escaped_and_loads_nothing(found):
     page = render_geocells("demo", "toy", found)
     reader = Reader(page)
     assert not reader.open and all(value.startswith("#") for value in reader.loaded)
@@ -127,6 +128,22 @@ def test_the_page_is_whole_escaped_and_loads_nothing(found):
         "outside the limits: 45" in page and "23 because reason 0" in page and page.count('<th scope="row">cell ') == 20
     )
     assert "side by side" not in page and 'href="geocells.gpkg"' in page
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [(3e-16, "none"), (-2e-17, "none"), (0.0, "none"), (4e-6, "&lt; 0.001%"), (0.0002, "0.020%"), (0.034, "3.4%"),
+     (None, "not clipped to the land")],
+)  # fmt: skip
+def test_the_share_of_land_that_is_lost_is_written_for_people(found, share, words):
+    page = render_geocells("demo", "toy", replace(found, quality=found.quality | {"area_lost_share": share}))
+    assert f"Share of the land in no cell, or in two</th><td>{words}</td>" in page
+
+
+def test_no_figure_of_the_page_is_in_scientific_notation(found):
+    assert not re.search(
+        r"\de[-+]\d", re.sub("<svg.*?</svg>|<style.*?</style>", "", render_geocells("demo", "toy", found), flags=re.S)
+    )
 
 
 def test_other_partitions_stand_beside_it(found):

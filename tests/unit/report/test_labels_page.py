@@ -1,4 +1,4 @@
-"""The page of a data set's labels tells what is there, what is missing and what looks wrong."""
+"""The page on the labels of a data set shows coverage, missing labels and labels that look wrong."""
 
 import base64
 import io
@@ -49,7 +49,7 @@ def files(tmp_path):
     return LabelFiles(*(str(tmp_path / name) for name in names))
 
 
-def test_coverage_counts_what_is_there_and_what_was_taken_from_near(files):
+def test_coverage_counts_labels_and_those_taken_from_the_nearest_place(files):
     row = coverage_of(files.labels, "Elevation")
     assert row == {
         "title": "Elevation", "present": 5, "missing": pytest.approx(1 / 6), "nearest": pytest.approx(0.4),
@@ -78,7 +78,7 @@ def test_what_looks_wrong_is_listed(files):
     assert found["more than 25 km from the nearest area"]["photos"][0]["place"] == "5.0000, 20.5000"
 
 
-def test_the_page_is_whole_escaped_and_loads_nothing(files):
+def test_the_page_is_complete_escaped_and_loads_nothing(files):
     page = render_labels("toy", files)
     reader = Reader(page)
     assert not reader.open and all(reader.pictures)

@@ -1,4 +1,4 @@
-"""Maps, charts and small formats of the pages."""
+"""Maps, charts and number formats of the pages."""
 
 import re
 import xml.etree.ElementTree as ElementTree
@@ -27,7 +27,7 @@ def test_a_map_puts_places_where_they_are():
     assert WORLD.x(-180) == 0 and WORLD.x(180) == 1000
 
 
-def test_a_map_of_a_window_is_as_high_as_it_is_on_the_globe():
+def test_a_map_of_a_window_is_true_to_scale_at_its_latitude():
     window = Window(10, 58, 18, 62, true_latitude=60, width=500)
     assert window.height == pytest.approx(500, rel=1e-12)  # at 60 degrees a degree of longitude is half as long
     assert (window.x(14), window.y(60)) == (250, pytest.approx(250))
@@ -151,7 +151,7 @@ def test_charts_show_figures_that_are_not_finite_as_gaps():
     assert parsed(validation_curve(epochs[1:2], "val_median_km", "km")).get("viewBox")
 
 
-def test_figures_are_told_with_the_digits_that_matter():
+def test_figures_have_the_digits_that_matter():
     assert [km(value) for value in (1234.56, 12.3, 2.34, None)] == ["1,235 km", "12 km", "2.3 km", "–"]
     assert [duration(value) for value in (3, 400, 9000)] == ["3 s", "7 min", "2.5 h"]
 

@@ -1,4 +1,4 @@
-"""The report of a run: whole, offline, told without colour or sight, narrow enough for a phone; and what it says."""
+"""The report of a run: complete, offline, readable without colour or sight and on a phone; and what it says."""
 
 import os
 import re
@@ -40,7 +40,7 @@ def section(page: str, name: str) -> str:
     return re.search(rf'<section id="{name}".*?</section>', page, re.S)[0]
 
 
-def test_the_page_is_whole_escaped_and_loads_nothing(page):
+def test_the_page_is_complete_escaped_and_loads_nothing(page):
     reader = Reader(page)
     assert not reader.open
     assert all(value.startswith(("data:image/", "#")) for value in reader.loaded)
@@ -66,7 +66,7 @@ def test_it_is_the_same_page_each_time(run, page):
 
 
 def measured(page: str, folder: Path, width: int) -> int:
-    """How wide a browser without a network makes the page in a window of that width, everything unfolded."""
+    """Return the width of the page in a browser window of that width, with all details open and no network."""
     browser = shutil.which("chromium")
     if not browser:
         pytest.fail("no chromium") if os.environ.get("CI") else pytest.skip("no chromium: apt-get install chromium")
@@ -105,11 +105,11 @@ def test_published_systems_stand_beside_their_benchmark_alone(run):
     assert [row["system"] for row in table_of("im2gps3k", figures | {"n": 2997})["published"]]
 
 
-def test_the_ladder_has_every_rung_by_a_name_for_people(run, page):
+def test_the_ladder_names_every_rung_in_words(run, page):
     names = ("first_cell", "best_of_20_cells", "prototype_in_first_cell", "prototype_in_20_cells", "photo_in_true_cell")
     assert [ladder.title_of(name) for name in names] == [
-        "Middle of the first cell: the classifier’s answer",
-        "Nearest middle of the 20 best cells",
+        "Centroid of the first cell: the classifier’s answer",
+        "Nearest centroid of the 20 best cells",
         "Nearest prototype in the first cell",
         "Nearest prototype in the 20 best cells",
         "Nearest training photo in the true cell",
@@ -119,7 +119,7 @@ def test_the_ladder_has_every_rung_by_a_name_for_people(run, page):
     assert ladder.position(1) == 0 and ladder.position(20015) == pytest.approx(100)
 
 
-def test_the_map_and_the_table_of_countries_tell_the_same(run, page):
+def test_the_map_and_the_table_of_countries_agree(run, page):
     text = section(page, "countries")
     for code, figures in run.test["readouts"]["refined"]["per_country"].items():
         level = int(np.searchsorted(list(countries.LEVELS_KM), figures["median_km"]))
@@ -137,15 +137,15 @@ def test_regions_are_the_fewest_cells_and_hold_their_level(run):
             assert mask.sum() == 1 or inside - found.probability[mask].min() < level
 
 
-def test_photos_are_shown_with_what_they_were_taken_for_and_whose_they_are(run, page):
+def test_failures_are_shown_with_similar_training_photos_and_credits(run, page):
     text = section(page, "galleries")
     assert "Confident and wrong" in text and "CC BY &lt;4.0&gt; · https://example.org/photo" in text
     places = run.members.set_index("photo_id")
-    assert text.count('class="likenesses"') == text.count("<article")
+    assert text.count('class="similar"') == text.count("<article")
     first = run.predictions["refined"].query("rank == 0").set_index("photo_id")
-    away = haversine_km(*run.truth[["latitude", "longitude"]].to_numpy().T,
-                        *first.loc[run.truth["photo_id"], ["latitude", "longitude"]].to_numpy().T)  # fmt: skip
-    assert f"{int((away > 750).sum())} of {len(run.truth)} photos" in text and len(places)
+    error_km = haversine_km(*run.truth[["latitude", "longitude"]].to_numpy().T,
+                            *first.loc[run.truth["photo_id"], ["latitude", "longitude"]].to_numpy().T)  # fmt: skip
+    assert f"{int((error_km > 750).sum())} of {len(run.truth)} photos" in text and len(places)
 
 
 def test_a_perfect_run_has_empty_galleries_and_says_so(tmp_path):

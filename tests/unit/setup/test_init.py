@@ -1,4 +1,4 @@
-"""`homing init`: tables of every dialect are understood, answers become files that the schema takes."""
+"""`homing init`: tables of every dialect are recognised, and answers become files that the schema accepts."""
 
 import argparse
 import shutil
@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from homing.cli import main
-from homing.cli.init import add_arguments, as_understood, complete
+from homing.cli.init import add_arguments, as_text, complete
 from homing.errors import HomingError
 from homing.plan.estimate import read_config
-from homing.setup.look import understand
+from homing.setup.look import inspect_table
 from homing.setup.write import DATASETS, Answers, configuration_text, profile_text
 
 ROWS = [("a", -33.8, 151.2, "one/a.jpg"), ("b", 64.1, -21.9, "one/b.jpg"), ("c", 52.5, 13.4, "two/c.jpg")]
@@ -42,36 +42,36 @@ def table(folder: Path, header, rows=ROWS, separator=",", begin="") -> Path:
 
 @pytest.mark.parametrize("name", HEADERS)
 @pytest.mark.parametrize(("separator", "begin"), [(",", ""), (";", "\ufeff"), ("\t", "")])
-def test_columns_are_understood_whatever_their_names_and_dialect(tmp_path, photos, name, separator, begin):
-    found = understand(table(tmp_path, HEADERS[name], separator=separator, begin=begin), photos, {})
+def test_columns_are_recognised_whatever_their_names_and_dialect(tmp_path, photos, name, separator, begin):
+    found = inspect_table(table(tmp_path, HEADERS[name], separator=separator, begin=begin), photos, {})
     assert [(row["photo_id"], float(row["latitude"]), row["file"]) for row in found.shown] == [
         (photo_id, latitude, file) for photo_id, latitude, _, file in ROWS
     ]
-    assert (found.rows, found.sought, found.missing, found.swapped, found.match) == (3, 3, [], False, "path")
+    assert (found.rows, found.checked, found.missing, found.swapped, found.match) == (3, 3, [], False, "path")
 
 
-def test_parquet_is_understood_too(tmp_path, photos):
+def test_parquet_is_recognised_too(tmp_path, photos):
     path = tmp_path / "photos.parquet"
     pd.DataFrame(ROWS, columns=HEADERS["short"]).to_parquet(path)
-    assert understand(path, photos, {}).rows == 3
+    assert inspect_table(path, photos, {}).rows == 3
 
 
 def test_swapped_columns_are_noticed_by_their_range(tmp_path, photos):
-    found = understand(table(tmp_path, ("id", "lon", "lat", "file")), photos, {})
+    found = inspect_table(table(tmp_path, ("id", "lon", "lat", "file")), photos, {})
     assert found.swapped and found.columns == {"latitude": "lon", "longitude": "lat"}
     assert float(found.shown[0]["latitude"]) == -33.8
-    assert "swapped" in as_understood(found)
-    assert not understand(
+    assert "swapped" in as_text(found)
+    assert not inspect_table(
         table(tmp_path, ("id", "lon", "lat", "file")), photos, {"latitude": "lon", "longitude": "lat"}
     ).swapped
 
 
-def test_missing_photos_are_counted_and_other_folders_are_borne(tmp_path, photos):
+def test_missing_photos_are_counted_and_other_folders_are_accepted(tmp_path, photos):
     (photos / "one/a.jpg").unlink()
-    found = understand(table(tmp_path, HEADERS["usual"]), photos, {})
-    assert found.missing == ["one/a.jpg"] and "of 3 photos looked for 1 are missing" in as_understood(found)
+    found = inspect_table(table(tmp_path, HEADERS["usual"]), photos, {})
+    assert found.missing == ["one/a.jpg"] and "1 of the first 3 photos are missing" in as_text(found)
     elsewhere = [(*row[:3], f"C:\\export\\{row[3].rsplit('/')[-1]}") for row in ROWS[1:]]
-    assert understand(table(tmp_path, HEADERS["usual"], elsewhere), photos, {}).match == "name"
+    assert inspect_table(table(tmp_path, HEADERS["usual"], elsewhere), photos, {}).match == "name"
 
 
 def test_files_that_are_named_after_their_panorama_are_found(tmp_path):
@@ -80,23 +80,23 @@ def test_files_that_are_named_after_their_panorama_are_found(tmp_path):
     for photo_id, *_ in ROWS:
         for view in range(4):
             (folder / f"{photo_id}_{view}.jpg").touch()
-    found = understand(table(tmp_path, HEADERS["usual"][:3], [row[:3] for row in ROWS]), folder, {})
+    found = inspect_table(table(tmp_path, HEADERS["usual"][:3], [row[:3] for row in ROWS]), folder, {})
     assert (found.columns["file"], found.views, found.missing) == ("{photo_id}_{view}.jpg", 4, [])
 
 
 def test_photos_may_be_in_an_archive(tmp_path, photos):
     archive = Path(shutil.make_archive(str(tmp_path / "photos"), "zip", photos))
-    assert understand(table(tmp_path, HEADERS["usual"]), archive, {}).missing == []
+    assert inspect_table(table(tmp_path, HEADERS["usual"]), archive, {}).missing == []
 
 
 def test_a_table_without_places_names_the_columns_it_has(tmp_path, photos):
-    with pytest.raises(HomingError, match=r"no column for latitude; it has photo_id, here: say --column latitude=NAME"):
-        understand(table(tmp_path, ("photo_id", "here"), [("a", 1)]), photos, {})
+    with pytest.raises(HomingError, match=r"no column for latitude; it has photo_id, here: add --column latitude=NAME"):
+        inspect_table(table(tmp_path, ("photo_id", "here"), [("a", 1)]), photos, {})
 
 
-def written(tmp_path, answers: Answers, understood=None) -> tuple[dict, dict]:
+def written(tmp_path, answers: Answers, layout=None) -> tuple[dict, dict]:
     path = tmp_path / "written.yaml"
-    path.write_text(configuration_text(answers, understood, tmp_path), encoding="utf-8")
+    path.write_text(configuration_text(answers, layout, tmp_path), encoding="utf-8")
     return read_config(tmp_path, [str(path)]), yaml.safe_load(profile_text(answers))
 
 
@@ -113,7 +113,7 @@ def test_what_is_written_for_known_collections_is_valid_and_has_the_gpus(tmp_pat
 def test_what_is_written_for_ones_own_photos_reads_them(tmp_path, photos):
     path = table(tmp_path, HEADERS["exported"])
     answers = Answers("mine", "first", 0, False, photos=photos, table=path)
-    config, _ = written(tmp_path, answers, understand(path, photos, {}))
+    config, _ = written(tmp_path, answers, inspect_table(path, photos, {}))
     columns = {"photo_id": "uuid", "latitude": "GPS_Latitude", "longitude": "GPS_Longitude", "file": "image_path"}
     assert config["datasets"]["mine"] == {
         "adapter": "csv_folder", "table": "photos.csv", "images": "photos", "columns": columns,
@@ -163,7 +163,7 @@ def test_on_a_terminal_what_is_missing_is_asked():
         "my_mine",
     )
     assert (answers.gpus, answers.slurm, answers.gpu_partition, answers.account) == (1, True, "gpu", None)
-    with pytest.raises(HomingError, match="--gpus many: not understood"):
+    with pytest.raises(HomingError, match="--gpus many: invalid answer"):
         complete(options("--dataset", "demo"), lambda question: "many")
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from small_import import import_photos
 from small_world import CAPTIONS, FINETUNE, MODEL, PRETRAIN, make_spec, run_processes, train, write_world
 from tiny_encoders import ALONE, build, save
 
@@ -23,7 +24,6 @@ from homing.model.geolocator import load_geolocator
 from homing.model.images import normalise, pixels
 from homing.model.towers import load_tower
 from homing.photos.images import decode_image
-from homing.photos.importing import import_photos
 from homing.photos.shards import ShardReader
 from homing.training import embed
 from homing.training.data.images import Images, decode_square

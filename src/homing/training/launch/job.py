@@ -18,7 +18,7 @@ MARGIN_MINUTES = 5  # before the wall time, to save and end
 def run_stage(module: str, rule: Any) -> None:
     """Train the stage of a module ("homing.training.pretrain") to the end of a rule's outputs.
 
-    rule: what Snakemake gives a script (input, output, params, config, wildcards, threads, resources, log). The settings
+    rule: what Snakemake gives a script (input, output, params, config, wildcards, threads, resources, log). Settings
     and the content of the inputs name the checkpoints, so that a job resumes only a training on the same inputs. The
     checkpoints are removed when the outputs are written.
     """

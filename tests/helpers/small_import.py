@@ -1,4 +1,4 @@
-"""All steps of an import in one process, for small collections and notebooks. The workflow runs them as rules."""
+"""All steps of an import in one process; the workflow runs each as a rule."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -20,23 +20,16 @@ def import_photos(
     threads: int,
     parts: int = 1,
 ) -> None:
-    """Read a collection into `outputs`: photos, rejected, index, ledger (tables) and shards (folder)."""
+    """Import a collection into `outputs`: photos, rejected, index, ledger (tables) and shards (folder)."""
     home = Path(outputs["photos"]).parent
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home, prefix=".import-") as folder:
         work = Path(folder)
         adapter = adapter_for(dataset, [Path(file) for file in files])
         size = sum(Path(file).stat().st_size for file in files if Path(file).suffix in (".csv", ".parquet"))
-        list_candidates(adapter, dataset, work / "candidates.parquet", work / "rejected.parquet", size)
-        done = [work / f"part-{number}" for number in range(parts if adapter.containers else 0)]
-        for number, part in enumerate(done):
-            which = (number, parts)
-            store_part(adapter, dataset, shards, work / "candidates.parquet", which, part, work / "workspace", threads)
-        collect_photos(
-            work / "candidates.parquet",
-            work / "rejected.parquet",
-            done,
-            outputs,
-            dataset.get("views", 1),
-            max_rejected_share,
-        )
+        candidates, rejected = work / "candidates.parquet", work / "rejected.parquet"
+        list_candidates(adapter, dataset, candidates, rejected, size)
+        stored = [work / f"part-{number}" for number in range(parts if adapter.containers else 0)]
+        for number, output in enumerate(stored):
+            store_part(adapter, dataset, shards, candidates, (number, parts), output, work / "workspace", threads)
+        collect_photos(candidates, rejected, stored, outputs, dataset.get("views", 1), max_rejected_share)
