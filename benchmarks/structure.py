@@ -24,8 +24,8 @@ FLOORS = """
     importing geocells   plan        training
     config    photos     labels
     jobs      tables     sources     refine     model
-    files     captions   confidence  embeddings toyplanet
-    errors    shipped    sphere      optics     scales    seeds
+    files     captions   confidence  embeddings toyplanet text_tables
+    errors    shipped    sphere      optics     scales    seeds     readouts  geoscore
 """
 
 Graph = Mapping[str, frozenset[str]]

@@ -4,6 +4,7 @@ Each test lists all offenders at once. `python benchmarks/structure.py` prints t
 """
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,12 @@ def loaded_at_once(path: Path) -> set[str]:
 
 def test_every_room_stands_on_one_floor():
     assert sorted(room for floor in structure.floors() for room in floor) == structure.rooms()
+
+
+def test_the_map_of_the_code_shows_the_rooms_on_their_floors():
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    shown = sorted((int(floor), room) for floor, room in re.findall(r"^\| (\d+) \| `(\w+)` \|", text, re.M))
+    assert shown == sorted((number, room) for number, names in enumerate(structure.floors()) for room in names)
 
 
 def test_no_import_runs_back_up():
