@@ -105,7 +105,7 @@ def arrows_back(graph: Graph) -> list[str]:
 
 def circles(graph: Graph) -> list[list[str]]:
     """Nodes that import each other, directly or through others: the strongly connected components of several nodes."""
-    reached = {node: _reachable(graph, node) for node in graph}
+    reached = {node: reachable(graph, node) for node in graph}
     found = {
         tuple(sorted(other for other in reached[node] if node in reached.get(other, ())))
         for node in graph
@@ -114,7 +114,7 @@ def circles(graph: Graph) -> list[list[str]]:
     return [list(circle) for circle in sorted(found)]
 
 
-def _reachable(graph: Graph, start: str) -> set[str]:
+def reachable(graph: Graph, start: str) -> set[str]:
     """The nodes that can be reached from `start`; `start` itself only through a circle."""
     found: set[str] = set()
     waiting = [start]

@@ -9,8 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from homing.jobs import code
-
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "benchmarks"))
 
@@ -52,7 +50,9 @@ def modules_of(place: str) -> list[Path]:
 
 def reached(path: Path) -> set[str]:
     """Packages imported by a module or by any homing module it imports, at the top or inside a function."""
-    return set().union(*(structure.packages(module) for module in {path, *code.reachable(path)}))
+    name = next(name for name, file in structure.modules().items() if file == path)
+    names = {name} | structure.reachable(structure.module_graph(), name)
+    return set().union(*(structure.packages(structure.modules()[name]) for name in names))
 
 
 def loaded_at_once(path: Path) -> set[str]:

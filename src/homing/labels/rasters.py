@@ -12,6 +12,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from homing.errors import HomingError
+from homing.jobs.fingerprint import of_file
 from homing.labels.pixels import group_by_block, nearest_valid
 from homing.sphere import EARTH_RADIUS_KM, pixel_area_km2
 
@@ -108,9 +109,8 @@ class RasterLookup:
             )
 
     def identity(self) -> tuple:
-        """What the answers depend on: the files by name, size and time, and how they are read."""
-        stats = [(file, Path(file).stat().st_size, Path(file).stat().st_mtime_ns) for file in self.files]
-        return (self.name, stats, self.layers, astuple(self.rules))
+        """What the answers depend on: the content of the files, and how they are read."""
+        return (self.name, [of_file(file) for file in self.files], self.layers, astuple(self.rules))
 
 
 def sample(path: str, latitude: np.ndarray, longitude: np.ndarray, rules: Rules) -> tuple[np.ndarray, np.ndarray]:

@@ -117,7 +117,7 @@ def prepare(spec: Spec, device: torch.device) -> Finetuning:
         heads = GeoHeads(encoder.width, len(cells))
     trained = None
     if finetune["trainable"] != "heads":
-        encoder.freeze(finetune["trainable"], finetune["last_layers"], pooling)
+        encoder.freeze(finetune["trainable"], finetune.get("last_layers", 0), pooling)
         encoder.tune(finetune)
         trained = encoder
     parts = [
