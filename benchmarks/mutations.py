@@ -338,7 +338,7 @@ def check(mutants: Sequence[Mutant], jobs: int) -> list[Outcome]:
 
         def one(mutant: Mutant) -> Outcome:
             folder = copies.get()
-            outcome = meet(folder, mutant, 60 + 3 * seconds[mutant.room])
+            outcome = meet(folder, mutant, 120 + 5 * seconds[mutant.room])
             copies.put(folder)
             print(f"{outcome.status:<9} {outcome.seconds:>5.0f} s  {mutant}  [{outcome.by}]", flush=True)
             return outcome
