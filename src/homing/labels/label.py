@@ -108,7 +108,7 @@ def _write_labels(
     names = names.append_column("drives_on_left", left).combine_chunks()
     start = 0
     with tables.writer(output, "labels") as writer:
-        for batch in pq.ParquetFile(photos).iter_batches(tables.PIECE, columns=["photo_id", "captured_at"]):
+        for batch in pq.ParquetFile(photos).iter_batches(tables.CHUNK_ROWS, columns=["photo_id", "captured_at"]):
             piece = {name: as_arrow(values[start : start + len(batch)]) for name, values in columns.items()}
             named = names.take(piece.pop("area_number"))
             month = pc.month(batch["captured_at"])
