@@ -87,6 +87,7 @@ NO_RESULT = re.compile(
 TINY = 1e-5  # smaller constants guard against rounding and division by zero: half or twice as much is as good
 # Mutants that no test can catch: (module, part of the line, kind of change) -> why the results are the same.
 EQUIVALENT = {
+    ("refine/retrieve.py", "row < best.row[queries]", "comparison"): "a row that replaces itself",
     ("photos/splits.py", "(count[todo] > 1)", "factor 2"): "a block that is drawn twice is as it was",
     ("photos/splits.py", "(count[todo] > 1)", "plus/minus 1"): "a block that is drawn twice is as it was",
     ("photos/splits.py", "(count[todo] > 1)", "comparison"): "a block that is drawn twice is as it was",
