@@ -19,6 +19,6 @@ with job(snakemake) as config:
     outputs = geolocator.predict_vectors(vectors, read_json(snakemake.input.calibration)["temperature"])
     count = max(AT_LEAST, config["refine"]["top_cells"])
     best = best_cells(outputs.pop("cell_probability"), geolocator.cells, count)
-    tables.write(snakemake.output.predictions, to_table(photo_ids, best), "predictions")
+    tables.write(snakemake.output.classifier, to_table(photo_ids, best), "predictions")
     tables.write(snakemake.output.tasks, pd.DataFrame({"photo_id": photo_ids} | outputs), "tasks")
     log.info("%d photos", len(photo_ids))

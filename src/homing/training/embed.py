@@ -5,8 +5,6 @@ died goes on with the parts that are missing; processes take them in turn and ne
 number of them gives the same bytes.
 """
 
-import hashlib
-import json
 import logging
 import os
 import sys
@@ -21,12 +19,13 @@ import torch
 
 from homing import tables
 from homing.errors import HomingError
-from homing.files import atomic_path, read_json, sha256, translate_disk_full
+from homing.files import atomic_path, read_json, translate_disk_full
+from homing.jobs.fingerprint import of_inputs, of_values
 from homing.jobs.job import start_log
 from homing.photos.shards import ShardReader
 from homing.training.checkpoint import Checkpoints
 from homing.training.launch.accelerate import allocated, launch
-from homing.training.launch.job import CHECKPOINTS, describe
+from homing.training.launch.job import CHECKPOINTS
 from homing.training.launch.processes import die_with_parent, tell_launcher
 
 log = logging.getLogger(__name__)
@@ -67,11 +66,9 @@ def embed_photos(rule: Any) -> None:
     Checkpoints(folder).remove()
 
 
-def parts_folder(inputs: Mapping[str, str], settings: Mapping[str, Any]) -> Path:
-    """Where the parts are kept: by settings, photos and the encoder's bytes, since another may be of the same size."""
-    weights = {path.name: sha256(path) for path in sorted(encoder_folder(inputs["model"]).glob("*.safetensors"))}
-    known = json.dumps([settings, describe(inputs), weights], sort_keys=True)
-    return CHECKPOINTS / "embed" / hashlib.sha256(known.encode()).hexdigest()[:16]
+def parts_folder(inputs: Mapping[str, Any], settings: Mapping[str, Any]) -> Path:
+    """Where the parts are kept: named by the settings and the content of photos and encoder."""
+    return CHECKPOINTS / "embed" / of_values([settings, of_inputs(inputs)])[:16]
 
 
 def encoder_folder(model: str | Path) -> Path:

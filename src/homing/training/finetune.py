@@ -117,7 +117,7 @@ def prepare(spec: Spec, device: torch.device) -> Finetuning:
         heads = GeoHeads(tower.width, len(cells))
     vision = None
     if finetune["trainable"] != "heads":
-        tower.freeze(finetune["trainable"], finetune["last_layers"], pooling)
+        tower.freeze(finetune["trainable"], finetune.get("last_layers", 0), pooling)
         tower.tune(finetune)
         vision = tower
     parts = [
