@@ -11,7 +11,7 @@ from PIL import Image
 from homing import tables
 from homing.evaluate.geocells import score_geocells
 from homing.evaluate.measures import score
-from homing.evaluate.stages import stage_metrics, photos_in_cells
+from homing.evaluate.stages import photos_in_cells, stage_metrics
 from homing.files import write_json
 from homing.geocells.quality import measure, per_cell
 from homing.photos.images import encode_jpeg

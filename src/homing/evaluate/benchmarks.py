@@ -115,7 +115,7 @@ def _refuse_moved(truth: Places, benchmark: Benchmark) -> None:
         if (distance_km > TOLERANCE_KM).any():
             row = rows[distance_km > TOLERANCE_KM].iloc[0]
             raise HomingError(
-                f"{truth.path}: {row['photo_id']} is at {row['latitude']:.5f}, {row['longitude']:.5f}, but its place is "
+                f"{truth.path}: {row['photo_id']} is at {row['latitude']:.5f}, {row['longitude']:.5f}, but lies at "
                 f"{place[0]:.5f}, {place[1]:.5f} (latitude, longitude); an early copy of {benchmark.title} has the "
                 "two names swapped in its header"
             )

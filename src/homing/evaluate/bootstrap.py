@@ -21,7 +21,7 @@ compiled = numba.njit(cache=True, nogil=True)
 
 
 def cluster_numbers(names: pd.Series) -> np.ndarray:
-    """Return the cluster (n,) of each photo, 0, 1, ... by first appearance; a photo without a name is its own cluster."""
+    """Return the cluster (n,) of each photo, numbered by first appearance; a photo without a name is alone."""
     codes, uniques = pd.factorize(names)
     alone = codes < 0
     codes[alone] = len(uniques) + np.arange(alone.sum())

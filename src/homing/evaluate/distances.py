@@ -35,7 +35,7 @@ def rows_of(wanted: pd.Series, photo_ids: pd.Series) -> np.ndarray:
 
 
 def errors_km(truth: pd.DataFrame, predictions: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
-    """Return the error (n,) of each photo of `truth`, whose answer is at `rows` (n,) of the predictions, -1 for none."""
+    """Return the error (n,) of each photo of `truth`; rows: (n,), the row of its answer in `predictions`, or -1."""
     places = predictions[["latitude", "longitude"]].to_numpy(dtype=np.float64)
     answers = np.vstack([places, [np.nan, np.nan]])[rows]  # -1 is the last row
     error_km = haversine_km(truth["latitude"], truth["longitude"], answers[:, 0], answers[:, 1])

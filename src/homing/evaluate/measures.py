@@ -119,7 +119,7 @@ def by_group(
 
 
 def hit(predicted: pd.Series, true: pd.Series) -> np.ndarray:
-    """Return (n,): 1 if the predicted name is the true one, 0 if not or if there is none, NaN if the truth is unknown."""
+    """Return (n,): 1 if the predicted name is the true one, 0 if it is not or missing, NaN if the truth is unknown."""
     same = (predicted.reset_index(drop=True) == true.reset_index(drop=True)).fillna(False).to_numpy(dtype=bool)
     return np.where(true.isna().to_numpy(), np.nan, same.astype(np.float64))
 

@@ -16,6 +16,7 @@ from homing.evaluate.leaks import leak_metrics
 from homing.evaluate.measures import score, score_subset
 from homing.evaluate.stages import photos_in_cells, stage_metrics
 from homing.evaluate.tasks import score_tasks
+from homing.photos.splits import rows_in_set
 from homing.readouts import ANSWER, CLASSIFIER
 
 PHOTO = ["photo_id", "latitude", "longitude", "author"]
@@ -27,8 +28,8 @@ class PhotoSet:
 
     truth, training: photos of the set and of the training split with their labels, from `read_labelled`; readouts:
     `predictions` tables by name, empty if a readout was not computed; tasks: a `tasks` table; cells: cell_id, latitude,
-    longitude, area_km2; assignments: the true cells; prototypes: of the refinement index; leaks: a `leaks` table, None if
-    the set was not compared with the training photos; leak_reasons: those that were searched for.
+    longitude, area_km2; assignments: the true cells; prototypes: of the refinement index; leaks: a `leaks` table, None
+    if the set was not compared with the training photos; leak_reasons: those that were searched for.
     """
 
     name: str
@@ -43,10 +44,9 @@ class PhotoSet:
     leak_reasons: Sequence[str] = ()
 
 
-def read_labelled(photos: str, labels: str, wanted: set[str] | None) -> pd.DataFrame:
-    """Read the photos in `wanted` (all if None) with place, author and the columns of their labels."""
-    frame = tables.read(photos, "photos", columns=PHOTO)
-    frame = frame if wanted is None else frame[frame["photo_id"].isin(wanted)].reset_index(drop=True)
+def read_labelled(photos: str, labels: str, splits: pd.DataFrame, photo_set: str) -> pd.DataFrame:
+    """Read the photos of a set with place, author and the columns of their labels."""
+    frame = rows_in_set(tables.read(photos, "photos", columns=PHOTO), splits, photo_set)
     return frame.merge(tables.read(labels, "labels"), on="photo_id", how="left", validate="1:1")
 
 

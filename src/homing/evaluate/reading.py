@@ -116,7 +116,9 @@ def _identify(places: Places, column: str) -> None:
         ids.str.replace("\\", "/", regex=False).str.replace("/", "_", regex=False).str.replace(SUFFIX, "", regex=True)
     )
     empty = (places.frame["photo_id"] == "").to_numpy()
-    places.reject(empty, "no id", pd.Series("the photo's id is empty", index=places.frame.index), "These rows are left out")
+    places.reject(
+        empty, "no id", pd.Series("the photo's id is empty", index=places.frame.index), "These rows are left out"
+    )
     twice = places.frame["photo_id"].duplicated(keep=False).to_numpy()
     reasons = places.frame["photo_id"] + " is listed more than once"
     places.reject(twice, "repeated", reasons, "No row of such a photo counts: keep the right one")

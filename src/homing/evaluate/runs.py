@@ -1,4 +1,4 @@
-"""Comparison of finished runs: metrics of each, paired differences on shared photos, and differences of configuration."""
+"""Comparison of finished runs: metrics, paired differences on shared photos, and differences of configuration."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

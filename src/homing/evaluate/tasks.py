@@ -75,8 +75,11 @@ def _score_coordinate(truth: pd.DataFrame, predicted: pd.Series, training: pd.Da
     """Return the mean error in km if one coordinate is predicted and the other is true; baseline: the best quantile."""
     quantiles = np.unique(np.quantile(training[axis], np.linspace(0, 1, QUANTILES)))
     constant = min(quantiles, key=lambda value: _distances_km(training, axis, value).mean())
-    errors_km = [_distances_km(truth, axis, guess) for guess in (predicted.to_numpy(dtype=np.float64), constant)]
-    return _entry("mean_km", *(float(np.nanmean(error_km)) for error_km in errors_km), len(truth))
+    error_km, baseline_km = (
+        float(np.nanmean(_distances_km(truth, axis, guess)))
+        for guess in (predicted.to_numpy(dtype=np.float64), constant)
+    )
+    return _entry("mean_km", error_km, baseline_km, len(truth))
 
 
 def _distances_km(places: pd.DataFrame, axis: str, guess: np.ndarray | float) -> np.ndarray:

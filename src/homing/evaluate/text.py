@@ -60,7 +60,9 @@ def _headline(found: Mapping[str, Any]) -> str:
         rows.append(row + [value_of(name, system.get(name)) for system in systems])
     lines = [aligned(rows)]
     if against:
-        shares = f"error smaller in {against['nearer_share']:.1%} of the photos, larger in {against['farther_share']:.1%}"
+        shares = (
+            f"error smaller in {against['nearer_share']:.1%} of the photos, larger in {against['farther_share']:.1%}"
+        )
         lines.append(f"other: {against['predictions']}; {shares}; intervals of paired differences")
     lines += [f"{system['system']}: published, {system['source']}; leaks: {system['leaks']}" for system in systems]
     return "\n".join(lines)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from homing.errors import HomingError
-from homing.evaluate.baselines import constant_guess, nearest_rows, thumbnail
+from homing.evaluate.baselines import constant_guess, guess_by_thumbnail, nearest_rows, thumbnail
 from homing.evaluate.bootstrap import cluster_numbers, resample
 from homing.evaluate.countries import locate_first_answers
 from homing.evaluate.distances import FARTHEST_KM, distances_km, geoscores
@@ -19,6 +19,7 @@ from homing.evaluate.measures import Sampling, by_group, differences, hit, measu
 from homing.evaluate.summary import durations, summarise
 from homing.evaluate.tasks import score_tasks
 from homing.jobs.provenance import git_commit, versions
+from homing.photos.images import encode_jpeg
 from homing.sphere import haversine_km
 
 RADII = [1, 25, 200]
@@ -323,3 +324,29 @@ def test_durations_count_the_run_and_what_it_shares(tmp_path):
 def test_provenance(tmp_path):
     assert versions()["numpy"] == np.__version__
     assert git_commit(tmp_path) is None
+
+
+class Encoded(dict[str, bytes]):
+    """Encoded images by photo_id."""
+
+    read = dict.__getitem__
+
+
+def test_thumbnails_answer_with_the_place_of_the_most_similar_training_photo():
+    rng = np.random.default_rng(10)
+    pixels = rng.integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
+    training = pd.DataFrame(
+        {"photo_id": [f"t{n}" for n in range(12)], "latitude": range(12), "longitude": range(20, 32)}
+    )
+    known, asked = Encoded(), Encoded()
+    for number in (0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11):  # t4 has no image
+        known[f"t{number}"] = encode_jpeg(Image.fromarray(pixels[number]), 32, 90)
+    for number in (7, 3):
+        asked[f"q{number}"] = encode_jpeg(Image.fromarray(pixels[number]), 32, 60)
+    found = guess_by_thumbnail(["q7", "q5", "q3"], asked, training, known)
+    assert found.to_dict("list") == {
+        "photo_id": ["q7", "q3"],
+        "rank": [0, 0],
+        "latitude": [7, 3],
+        "longitude": [27, 23],
+    }
