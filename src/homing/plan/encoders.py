@@ -21,7 +21,7 @@ LOCAL = (".", "/", "results/")
 
 @dataclass(frozen=True)
 class Shape:
-    """Sides in pixels, widths in numbers; no text tower: text_layers 0."""
+    """Sides in pixels, widths in numbers; text_layers is 0 without a text model."""
 
     image_side: int
     patch: int
@@ -45,15 +45,15 @@ class Shape:
         return _layers(self.text_layers, self.text_width, TEXT_TOKENS) / 1e9
 
     @property
-    def vision_gb(self) -> float:
-        """Weights of the vision tower in fp32."""
+    def encoder_gb(self) -> float:
+        """Weights of the image encoder in fp32."""
         return 4 * (12 * self.layers * self.width**2 + 3 * self.patch**2 * self.width) / 1e9
 
     @property
     def gb(self) -> float:
-        """Weights of both towers in fp32."""
+        """Weights of image and text model in fp32."""
         text = 12 * self.text_layers * self.text_width**2 + self.vocabulary * self.text_width
-        return self.vision_gb + 4 * text / 1e9
+        return self.encoder_gb + 4 * text / 1e9
 
 
 def _layers(count: int, width: int, tokens: int) -> float:
