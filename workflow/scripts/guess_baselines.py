@@ -3,6 +3,7 @@
 from homing import tables
 from homing.evaluate.baselines import constant_guess, guess_by_thumbnail, predictions_of
 from homing.jobs.job import job, log
+from homing.photos.images import decode_image
 from homing.photos.shards import ShardReader
 from homing.photos.splits import rows_in_set
 
@@ -18,6 +19,6 @@ with job(snakemake) as config:
 
     guesses = predictions_of([], 0.0, 0.0)
     if config["evaluate"]["thumbnails"]:
-        images = ShardReader(files.query_shards, files.query_index)
-        guesses = guess_by_thumbnail(queries["photo_id"], images, training, ShardReader(files.shards, files.index))
+        images, known = ShardReader(files.query_shards, files.query_index), ShardReader(files.shards, files.index)
+        guesses = guess_by_thumbnail(queries["photo_id"], images, training, known, decode_image)
     tables.write(snakemake.output.thumbnail, guesses, "predictions")

@@ -1,19 +1,21 @@
 """Baselines that need no model: the best constant guess, and the training photo with the most similar thumbnail."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from homing.photos.images import decode_image
 from homing.sphere import haversine_km
 
 THUMBNAIL = 16  # pixels
 MAX_TRIED = 2000  # places tried as the constant
 MAX_MEASURED = 20000  # training photos that each is measured on
 BLOCK = 512  # queries compared at a time
+
+
+Decode = Callable[[bytes], Image.Image]
 
 
 class Images(Protocol):
@@ -44,11 +46,11 @@ def thumbnail(image: Image.Image) -> np.ndarray:
     return np.asarray(small, dtype=np.float32).ravel() / 255
 
 
-def thumbnails(photo_ids: Sequence[str], images: Images) -> np.ndarray:
+def thumbnails(photo_ids: Sequence[str], images: Images, decode: Decode) -> np.ndarray:
     """Return the thumbnails (n, 768) of photos."""
     if not len(photo_ids):
         return np.empty((0, 3 * THUMBNAIL**2), dtype=np.float32)
-    return np.stack([thumbnail(decode_image(images.read(photo_id))) for photo_id in photo_ids])
+    return np.stack([thumbnail(decode(images.read(photo_id))) for photo_id in photo_ids])
 
 
 def nearest_rows(queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
@@ -59,16 +61,16 @@ def nearest_rows(queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
 
 
 def guess_by_thumbnail(
-    photo_ids: Sequence[str], images: Images, training: pd.DataFrame, training_images: Images
+    photo_ids: Sequence[str], images: Images, training: pd.DataFrame, training_images: Images, decode: Decode
 ) -> pd.DataFrame:
     """Return a `predictions` table: each photo at the place of the training photo with the most similar thumbnail.
 
-    training: photo_id, latitude, longitude. Photos without an image are left out.
+    training: photo_id, latitude, longitude; decode: returns an RGB image. Photos without an image are left out.
     """
     training = training[[photo_id in training_images for photo_id in training["photo_id"]]]
     photo_ids = [photo_id for photo_id in photo_ids if photo_id in images]
-    known = thumbnails(training["photo_id"].tolist(), training_images)
-    rows = nearest_rows(thumbnails(photo_ids, images), known)
+    known = thumbnails(training["photo_id"].tolist(), training_images, decode)
+    rows = nearest_rows(thumbnails(photo_ids, images, decode), known)
     return predictions_of(photo_ids, training["latitude"].to_numpy()[rows], training["longitude"].to_numpy()[rows])
 
 

@@ -19,7 +19,7 @@ from homing.evaluate.measures import Sampling, by_group, differences, hit, measu
 from homing.evaluate.summary import durations, summarise
 from homing.evaluate.tasks import score_tasks
 from homing.jobs.provenance import git_commit, versions
-from homing.photos.images import encode_jpeg
+from homing.photos.images import decode_image, encode_jpeg
 from homing.sphere import haversine_km
 
 RADII = [1, 25, 200]
@@ -343,7 +343,7 @@ def test_thumbnails_answer_with_the_place_of_the_most_similar_training_photo():
         known[f"t{number}"] = encode_jpeg(Image.fromarray(pixels[number]), 32, 90)
     for number in (7, 3):
         asked[f"q{number}"] = encode_jpeg(Image.fromarray(pixels[number]), 32, 60)
-    found = guess_by_thumbnail(["q7", "q5", "q3"], asked, training, known)
+    found = guess_by_thumbnail(["q7", "q5", "q3"], asked, training, known, decode_image)
     assert found.to_dict("list") == {
         "photo_id": ["q7", "q3"],
         "rank": [0, 0],
