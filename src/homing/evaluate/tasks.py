@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from homing.scales import REGRESSIONS, LabelScales
 from homing.sphere import haversine_km
+from homing.tasks import TASKS, LabelScales, Task
 
-CLASSES = ("climate", "month")
 QUANTILES = 41  # constants tried for a coordinate, at equal steps from the minimum to the maximum
 
 
@@ -24,13 +23,15 @@ def score_tasks(truth: pd.DataFrame, predicted: pd.DataFrame, training: pd.DataF
     training photos, which the constants are fitted on.
     """
     rows = predicted.set_index("photo_id").reindex(truth["photo_id"]).reset_index()
-    scores = {name: _score_class(truth[name], rows[name], training[name]) for name in CLASSES}
-    for task in dict.fromkeys(task for _, task in REGRESSIONS.values()):
-        columns = [column for column, (_, owner) in REGRESSIONS.items() if owner == task]
-        scores[task] = _score_values(truth, rows, training, columns)
-    scores["latitude"] = _score_coordinate(truth, rows["latitude"], training, "latitude")
-    scores["longitude"] = _score_coordinate(truth, rows["longitude"], training, "longitude")
-    return scores
+    return {name: _score(task, truth, rows, training) for name, task in TASKS.items()}
+
+
+def _score(task: Task, truth: pd.DataFrame, predicted: pd.DataFrame, training: pd.DataFrame) -> dict[str, Any]:
+    if task.kind == "class":
+        return _score_class(truth[task.name], predicted[task.name], training[task.name])
+    if task.kind == "value":
+        return _score_values(truth, predicted, training, task.columns)
+    return _score_coordinate(truth, predicted[task.name], training, task.name)
 
 
 def _entry(metric: str, value: float | None, baseline: float | None, n: int, higher: bool = False) -> dict[str, Any]:
