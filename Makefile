@@ -2,6 +2,7 @@
 # make env    the virtual environment alone      make lint   formats and style
 # make docs   the site of these pages            make guides run every command of the guides
 # make bench  the timed comparisons              make config write config/config.yaml and docs/configuration.md
+# make structure  rooms, floors, imports         make mutations  do the tests notice a wrong line?
 SHELL := /bin/bash
 VENV ?= .venv
 PYTHON ?= python3
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CORES ?= all
 
-.PHONY: demo test guides lint docs bench env config format clean
+.PHONY: demo test guides lint docs bench env config format structure mutations clean
 
 env: $(STAMP)
 
@@ -30,7 +31,7 @@ demo: env
 
 test: env
 	@echo "== Running the tests: library, workflow, and a real SLURM where Debian's slurm-wlm and munge are installed"
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not guides" tests
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations=20 -m "not guides" tests
 
 guides: env
 	@echo "== Running every command of the guides, on small data in upstream's layout"
@@ -53,7 +54,13 @@ docs: env
 	@echo "== Open docs/_build/index.html"
 
 bench: env
-	@for stage in benchmarks/*.py; do echo "== $$stage"; $(BIN)/python $$stage --scale small || exit 1; done
+	@for stage in $(filter-out benchmarks/structure.py benchmarks/mutations.py, $(wildcard benchmarks/*.py)); do echo "== $$stage"; $(BIN)/python $$stage --scale small || exit 1; done
+
+structure: env
+	$(BIN)/python benchmarks/structure.py
+
+mutations: env
+	$(BIN)/python benchmarks/mutations.py --output benchmarks/results/mutations.json
 
 clean:
 	rm -rf results .snakemake

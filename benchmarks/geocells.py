@@ -1,4 +1,4 @@
-"""Geocells at planet scale, their growth with the photos, and our OPTICS beside scikit-learn's on the same points.
+"""Time geocells at planet scale, their growth with the number of photos, and OPTICS against scikit-learn's.
 
 `--scale full`: 4.7 million photos on 50,000 areas of some 500 vertices, as in the benchmark of labels.
 """
@@ -39,7 +39,8 @@ def main() -> None:
         folder = Path(temporary)
         areas = build_areas(places, 50_000 if full else 2_000, 500)
         areas.to_parquet(folder / "areas.parquet")
-        figures = {"photos": count, "areas": len(areas)} | of_squares() | of_optics(20_000 if full else 2_000)
+        figures: dict[str, float | str | None] = {"photos": count, "areas": len(areas)}
+        figures |= time_squares() | time_optics(20_000 if full else 2_000)
         sizes = (100_000, 1_000_000, count) if full else (count // 10, count)
         seconds = {}
         for size in sizes:
@@ -54,7 +55,7 @@ def main() -> None:
 
 
 def write_points(path: Path, areas: gpd.GeoDataFrame, count: int, places: np.ndarray) -> None:
-    """Photos with their country and area."""
+    """Write photos with their country and area."""
     photos = write_photos(path.with_name("photos.parquet"), count, places)[["photo_id", "latitude", "longitude"]]
     area = Grid.of(areas.geometry.to_numpy()).locate(photos["latitude"].to_numpy(), photos["longitude"].to_numpy())
     names = areas[["country", "area_id"]].iloc[area[area >= 0]].reset_index(drop=True)
@@ -62,7 +63,7 @@ def write_points(path: Path, areas: gpd.GeoDataFrame, count: int, places: np.nda
 
 
 def partition(folder: Path) -> None:
-    """What the rule does with the limits of PIGEOTTO: reads, makes cells, finds the cell of every photo."""
+    """Do the work of the rule with the limits of PIGEOTTO: read, make cells, find the cell of every photo."""
     areas, points = gpd.read_parquet(folder / "areas.parquet"), pd.read_parquet(folder / "points.parquet")
     made = make_geocells(areas, points, PIGEOTTO, WORKERS)
     elsewhere = (assign(made.cells, made.shaping, made.shaping, True) != made.shaping["cell_id"]).sum()
@@ -71,8 +72,8 @@ def partition(folder: Path) -> None:
     made.cells.to_parquet(folder / "cells.parquet")
 
 
-def of_squares() -> dict[str, float]:
-    """The small case that the literature's code takes a minute for: 400 squares, 10,000 photos."""
+def time_squares() -> dict[str, float]:
+    """Time the small case for which published code takes a minute: 400 squares, 10,000 photos."""
     corner = [(west, south) for west in range(20) for south in range(20)]
     shapes = [shapely.box(west, south, west + 1, south + 1) for west, south in corner]
     names = {"area_id": [f"a{n:03d}" for n in range(400)], "area": "an area", "region_id": "r", "region": "a region"}
@@ -85,11 +86,12 @@ def of_squares() -> dict[str, float]:
         {"photo_id": np.arange(10_000).astype(str), "latitude": place[:, 1], "longitude": place[:, 0]}
     )
     points = points.assign(country="C", area_id=areas["area_id"].to_numpy()[area])
-    make_geocells(areas, points[:100], PIGEON)  # compiled before it is timed
+    make_geocells(areas, points[:100], PIGEON)  # compile first
     return {"squares_400_10k_seconds": median_seconds(lambda: make_geocells(areas, points, PIGEON))}
 
 
-def of_optics(count: int) -> dict[str, float]:
+def time_optics(count: int) -> dict[str, float]:
+    """Time OPTICS on random points, and against scikit-learn on at most 5,000 of them."""
     plane = np.random.default_rng(0).normal(0, 50, (count, 2))
     optics_clusters(plane[:100], 8, 0.05)
     ours = median_seconds(lambda: optics_clusters(plane, 8, 0.05))

@@ -1,4 +1,4 @@
-"""Labels at planet scale: our look-ups beside geopandas' spatial joins and rasterio's own sampling, in the same run.
+"""Time labels at planet scale against geopandas' spatial joins and rasterio's sampling, in the same run.
 
 `--scale full` builds its input first, some minutes and 2 GB in the temporary folder: 4.7 million photos, 50,000 areas
 of some 500 vertices, six rasters of 30 arc seconds.
@@ -7,6 +7,7 @@ of some 500 vertices, six rasters of 30 arc seconds.
 import os
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import geopandas as gpd
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 import rasterio
 import shapely
+from rasterio.windows import Window
 from timing import median_seconds, sample_folder, scale_of, show
 from timing.planet import build_areas, read_places, write_photos, write_rasters
 from timing.processes import run_measured
@@ -23,7 +25,8 @@ from homing.labels.areas import AreaLookup
 from homing.labels.curve import curve_order
 from homing.labels.grid import Grid
 from homing.labels.label import label_photos
-from homing.labels.rasters import RasterLookup, Rules, _opened, _Raster, sample
+from homing.labels.measure import Lookup
+from homing.labels.rasters import Raster, RasterLookup, Rules, open_raster, sample
 
 ROOT = Path(__file__).resolve().parents[1]
 SIDES = ROOT / "resources/driving_side.csv"
@@ -40,15 +43,20 @@ def main() -> None:
         areas = build_areas(places, 50_000 if full else 3_000, 500)
         areas.to_parquet(folder / "areas.parquet")
         write_rasters(folder, photos, 120 if full else 12)
-        figures = {"photos": count, "areas": len(areas)}
-        figures |= of_areas(folder, areas, photos)
-        figures |= of_rasters(folder, photos)
-        figures |= of_everything(folder, count, places)
+        figures: dict[str, float | str | None] = {"photos": count, "areas": len(areas)}
+        figures |= time_areas(folder, areas, photos)
+        figures |= time_rasters(folder, photos)
+        figures |= time_rule(folder, count, places)
     show(figures, as_json)
 
 
-def lookups_in(folder: Path) -> list:
-    """Five labels of six rasters: the second edition of the climate stands for a second layer of the precipitation."""
+def lookups_in(folder: Path) -> list[Lookup]:
+    """Return the look-ups of all labels."""
+    return [*raster_lookups_in(folder), AreaLookup(str(folder / "grid"), 100)]
+
+
+def raster_lookups_in(folder: Path) -> list[RasterLookup]:
+    """Return the look-ups of five labels; climate_v3.tif stands for a second layer of the precipitation."""
     files = {
         "climate": (["climate.tif"], Rules(50, 1, 30)),
         "temperature": (["temperature.tif"], Rules(50)),
@@ -60,13 +68,13 @@ def lookups_in(folder: Path) -> list:
     for name, (layers, rules) in files.items():
         paths = tuple(str(folder / layer) for layer in layers)
         rasters.append(RasterLookup(name, paths, paths, rules))
-    return [*rasters, AreaLookup(str(folder / "grid"), 100)]
+    return rasters
 
 
-def of_areas(folder: Path, areas: gpd.GeoDataFrame, photos) -> dict[str, float]:
-    """Building the index, asking it, and the same questions asked of geopandas."""
+def time_areas(folder: Path, areas: gpd.GeoDataFrame, photos: pd.DataFrame) -> dict[str, float]:
+    """Time building the grid and looking up points in it, and geopandas' joins of the same points."""
     shapes = areas.geometry.to_numpy()
-    Grid.of(shapes[:100]).locate(np.zeros(1), np.zeros(1))  # compiled before it is timed
+    Grid.of(shapes[:100]).locate(np.zeros(1), np.zeros(1))  # compile first
     build = median_seconds(lambda: Grid.of(shapes))
     Grid.of(shapes).save(folder / "grid")
     grid = Grid.load(folder / "grid")
@@ -102,8 +110,10 @@ def of_areas(folder: Path, areas: gpd.GeoDataFrame, photos) -> dict[str, float]:
     }
 
 
-def mismatches(grid: Grid, shapes: np.ndarray, latitude: np.ndarray, longitude: np.ndarray, rng) -> int:
-    """Of a million points, a fifth of them on borders, how many GEOS finds elsewhere."""
+def mismatches(
+    grid: Grid, shapes: np.ndarray, latitude: np.ndarray, longitude: np.ndarray, rng: np.random.Generator
+) -> int:
+    """Count the points that GEOS finds in another area, of a million, a fifth of them on borders."""
     chosen = rng.integers(0, len(latitude), 800_000)
     corner = rng.integers(0, len(grid.vertex) - 1, 200_000)
     middle = corner[:100_000]
@@ -116,22 +126,20 @@ def mismatches(grid: Grid, shapes: np.ndarray, latitude: np.ndarray, longitude: 
     return int((np.where(first == len(shapes), -1, first) != grid.locate(y, x)).sum())
 
 
-def of_rasters(folder: Path, photos) -> dict[str, float]:
-    """Look-ups beside the bare decompression of the blocks that hold photos, and beside `dataset.sample`."""
+def time_rasters(folder: Path, photos: pd.DataFrame) -> dict[str, float]:
+    """Time raster look-ups, the mere decompression of the blocks with photos, and `dataset.sample`."""
     latitude, longitude = photos["latitude"].to_numpy(), photos["longitude"].to_numpy()
     order = curve_order(latitude, longitude)
     latitude, longitude = latitude[order], longitude[order]
-    rasters = lookups_in(folder)[:-1]
+    rasters = raster_lookups_in(folder)
     decoding = looking = 0.0
     blocks = 0
     for lookup in rasters:
-        lookup(latitude[:100], longitude[:100])  # compiled before it is timed
+        lookup(latitude[:100], longitude[:100])  # compile first
         for layer in lookup.layers:
             windows = _windows(layer, latitude, longitude)
-            decoding += median_seconds(lambda layer=layer, windows=windows: _decode(layer, windows))
-            looking += median_seconds(
-                lambda layer=layer, lookup=lookup: sample(layer, latitude, longitude, lookup.rules)
-            )
+            decoding += median_seconds(partial(_decode, layer, windows))
+            looking += median_seconds(partial(sample, layer, latitude, longitude, lookup.rules))
             blocks += len(windows)
     few = np.random.default_rng(5).choice(len(photos), min(len(photos), 5_000), replace=False)
     pairs = list(zip(longitude[few], latitude[few], strict=True))
@@ -151,33 +159,33 @@ def of_rasters(folder: Path, photos) -> dict[str, float]:
     }
 
 
-def _windows(layer: str, latitude: np.ndarray, longitude: np.ndarray) -> list:
-    with _opened(layer) as dataset:
-        raster = _Raster(dataset, layer, Rules())
-        row, column, _ = raster.pixels(latitude, longitude)
+def _windows(layer: str, latitude: np.ndarray, longitude: np.ndarray) -> list[Window]:
+    with open_raster(layer) as dataset:
+        raster = Raster(dataset, layer, Rules())
+        row, column, _ = raster.find_pixels(latitude, longitude)
         return [window for _, window in raster.blocks(row, column)]
 
 
-def _decode(layer: str, windows: list) -> None:
-    with _opened(layer) as dataset:
+def _decode(layer: str, windows: list[Window]) -> None:
+    with open_raster(layer) as dataset:
         for window in windows:
             dataset.read(1, window=window)
 
 
-def of_everything(folder: Path, count: int, places: np.ndarray) -> dict[str, float]:
-    """The whole rule, reading and writing included: seconds, memory of all its processes, growth, and what a second
-    run with a few more photos or another climate costs."""
-    seconds, peak = run_measured(run, folder, "photos.parquet", "known.parquet", WORKERS)
+def time_rule(folder: Path, count: int, places: np.ndarray) -> dict[str, float]:
+    """Time the whole rule with reading and writing, and measure the memory of all its processes; time it again for a
+    tenth of the photos, for a few more photos, and for another climate."""
+    seconds, peak = run_measured(run, folder, "photos.parquet", "cache.parquet", WORKERS)
     alone, _ = run_measured(run, folder, "photos.parquet", "alone.parquet", 1)
     tenth = write_photos(folder / "tenth.parquet", count // 10, places, seed=1)
-    small, _ = run_measured(run, folder, "tenth.parquet", "tenth_known.parquet", WORKERS)
+    small, _ = run_measured(run, folder, "tenth.parquet", "tenth_cache.parquet", WORKERS)
     more = write_photos(folder / "more.parquet", count, places)
     extra = write_photos(folder / "extra.parquet", 1_000, places, seed=2)
     extra["photo_id"] = "new-" + extra["photo_id"]
     tables.write(folder / "more.parquet", pd.concat([more, extra], ignore_index=True), "photos")
-    grown, _ = run_measured(run, folder, "more.parquet", "known.parquet", WORKERS)
+    grown, _ = run_measured(run, folder, "more.parquet", "cache.parquet", WORKERS)
     os.utime(folder / "climate.tif")
-    climate, _ = run_measured(run, folder, "more.parquet", "known.parquet", WORKERS)
+    climate, _ = run_measured(run, folder, "more.parquet", "cache.parquet", WORKERS)
     return {
         "full_seconds": seconds,
         "full_peak_gb": peak,
@@ -190,10 +198,11 @@ def of_everything(folder: Path, count: int, places: np.ndarray) -> dict[str, flo
     }
 
 
-def run(folder: Path, photos: str, known: str, workers: int) -> None:
+def run(folder: Path, photos: str, cache: str, workers: int) -> None:
+    """Do the work of the rule."""
     label_photos(
         folder / photos, folder / "areas.parquet", lookups_in(folder), SIDES, folder / "labels.parquet",
-        folder / "agreement.csv", folder / known, workers=workers, memory_mb=MEMORY_MB,
+        folder / "agreement.csv", folder / cache, workers=workers, memory_mb=MEMORY_MB,
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
-"""What semantic cells cost and gain: the partitions side by side at equal cell count, on real coordinates where there
-are any. A tenth of the photos is held out.
+"""Compare the partitions at equal numbers of cells, on real coordinates if the sample data is there.
+
+A tenth of the photos is held out.
 """
 
 import argparse
@@ -24,7 +25,7 @@ METHODS = ("semantic", "kmeans", "admin", "s2", "h3", "quadtree")
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument(
-        "--scale", choices=list(LIMITS), default="small", help="cells of hundreds of photos, or of tens"
+        "--scale", choices=list(LIMITS), default="small", help="small: cells of hundreds of photos; full: of tens"
     )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -44,7 +45,7 @@ def main() -> None:
 
 
 def real_world(sample: str | None) -> tuple[gpd.GeoDataFrame, pd.DataFrame]:
-    """Areas, and photos with country, area and split; the benchmark's own planet where there is no sample data."""
+    """Return areas, and photos with country, area and split; without sample data those of a generated planet."""
     places = read_places(sample)
     areas = read_areas([Path(sample) / "boundaries/levels.gpkg"]) if sample else build_areas(places, 2_000, 100)
     number, _ = locate(Grid.of(areas.geometry.to_numpy()), places[:, 0], places[:, 1], 100)

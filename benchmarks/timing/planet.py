@@ -1,4 +1,4 @@
-"""A planet of real size for the benchmark of labels: areas, rasters, photos where people take them."""
+"""A planet of real size for the benchmarks of labels and geocells: areas, rasters, photos where people take them."""
 
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from rasterio.windows import Window
 from homing import tables
 
 BLOCK = 512  # pixels
-REACH = 1  # blocks around those with photos that hold something
-RASTERS = {  # file -> type, nodata, lowest and highest value
+REACH = 1  # blocks around a block with photos that have data too
+RASTERS = {  # file -> dtype, nodata, lowest and highest value
     "climate.tif": ("uint8", 0, 1, 30),
     "temperature.tif": ("float32", -3.4e38, -30, 35),
     "precipitation.tif": ("float32", -3.4e38, 0, 400),
@@ -25,7 +25,7 @@ RASTERS = {  # file -> type, nodata, lowest and highest value
 
 
 def write_photos(path: Path, count: int, places: np.ndarray, seed: int = 0) -> pd.DataFrame:
-    """A photo table whose photos lie around `places` (n, 2: latitude, longitude), most within a few kilometres."""
+    """Write and return a table of photos around `places` (n, 2: latitude, longitude), most within a few kilometres."""
     rng = np.random.default_rng(seed)
     chosen = places[rng.integers(0, len(places), count)]
     moved = chosen + rng.standard_t(3, (count, 2)) * 0.01
@@ -35,17 +35,17 @@ def write_photos(path: Path, count: int, places: np.ndarray, seed: int = 0) -> p
             "latitude": np.clip(moved[:, 0], -90, 90),
             "longitude": (moved[:, 1] + 180) % 360 - 180,
             "views": np.int8(1),
-            "captured_at": pd.Timestamp("2016-01-01") + pd.to_timedelta(rng.integers(0, 3e8, count), unit="s"),
+            "captured_at": pd.Timestamp("2016-01-01") + pd.to_timedelta(rng.integers(0, 300_000_000, count), unit="s"),
         }
     )
     with tables.writer(path, "photos") as out:
-        for start in range(0, count, tables.PIECE):
-            out.add(frame.iloc[start : start + tables.PIECE])
+        for start in range(0, count, tables.CHUNK_ROWS):
+            out.add(frame.iloc[start : start + tables.CHUNK_ROWS])
     return frame
 
 
 def read_places(sample: str | None) -> np.ndarray:
-    """Real coordinates of the sample data, else cities of sizes like real ones, drawn; (n, 2)."""
+    """Return latitude and longitude (n, 2) of the sample data, else of random cities with realistic sizes."""
     if sample:
         frame = pd.read_csv(Path(sample) / "points/mp16_coordinates_100k.csv")
         return frame[["latitude", "longitude"]].to_numpy()
@@ -56,8 +56,10 @@ def read_places(sample: str | None) -> np.ndarray:
 
 
 def build_areas(places: np.ndarray, areas: int, vertices: int) -> gpd.GeoDataFrame:
-    """Second-level areas in first-level regions of 16, with jagged borders that neighbours share; denser where photos
-    are. The emptiest stretches of the lattice are sea."""
+    """Return second-level areas, 16 per region, with jagged borders that neighbours share.
+
+    They are the cells of a lattice that is denser where photos are; its emptiest cells are sea.
+    """
     columns = int(np.sqrt(areas * 3.2)) // 4 * 4
     rows = -(-areas * 8 // (columns * 5) // 4) * 4
     xs, ys = _lines(places[:, 1], columns, -179.9, 179.9), _lines(places[:, 0], rows, -60, 80)
@@ -82,7 +84,7 @@ def build_areas(places: np.ndarray, areas: int, vertices: int) -> gpd.GeoDataFra
 
 
 def _lines(values: np.ndarray, count: int, low: float, high: float) -> np.ndarray:
-    """Lines of the lattice: half of them spread evenly, half as the photos are."""
+    """Return the lines of the lattice, at quantiles of a mixture of an even distribution and that of the photos."""
     even = np.linspace(low, high, 20_000)
     mixed = np.sort(
         np.concatenate([even, np.random.default_rng(0).choice(values[(values > low) & (values < high)], 20_000)])
@@ -93,7 +95,7 @@ def _lines(values: np.ndarray, count: int, low: float, high: float) -> np.ndarra
 
 
 def _borders(xs: np.ndarray, ys: np.ndarray, pieces: int) -> tuple[np.ndarray, np.ndarray]:
-    """Borders from each node to the one east, and to the one north of it: (rows, columns, pieces, 2)."""
+    """Return the borders from each node to its neighbours in the east and in the north, (rows, columns, pieces, 2)."""
     rng = np.random.default_rng(2)
     t = np.arange(pieces) / pieces
     taper = 0.6 * np.minimum(t, 1 - t)
@@ -123,7 +125,7 @@ def _borders(xs: np.ndarray, ys: np.ndarray, pieces: int) -> tuple[np.ndarray, n
 
 
 def write_rasters(folder: Path, photos: pd.DataFrame, per_degree: int) -> None:
-    """Six rasters in tiles of 512, with some sea in each; those far from photos are all sea."""
+    """Write six rasters in tiles of 512 pixels, with some sea in each; tiles far from photos are all sea."""
     height, width = 180 * per_degree, 360 * per_degree
     down, across = -(-height // BLOCK), -(-width // BLOCK)
     row = ((90 - photos["latitude"].to_numpy()) * per_degree // BLOCK).astype(int).clip(0, down - 1)
@@ -152,7 +154,7 @@ def write_rasters(folder: Path, photos: pd.DataFrame, per_degree: int) -> None:
 
 
 def _field(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Hills of several sizes in 0..1, and a bay of the sea in them."""
+    """Return a field of hills of several sizes in 0..1, and a mask of the sea."""
     field = np.zeros((BLOCK, BLOCK), dtype=np.float32)
     for size in (4, 16, 64, 256):
         coarse = rng.random((size + 1, size + 1)).astype(np.float32)
@@ -164,8 +166,17 @@ def _field(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return field, field < 0.12
 
 
-def _block(field, sea, kind, nodata, low, high, rng) -> np.ndarray:
+def _block(
+    field: np.ndarray,
+    sea: np.ndarray,
+    dtype: str,
+    nodata: float,
+    low: float,
+    high: float,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Return the field scaled to low..high, with noise if it is of floats, and nodata in the sea."""
     values = low + (high - low) * field
-    if kind == "float32":
+    if dtype == "float32":
         values = np.round(values * (1 + 0.01 * rng.standard_normal(values.shape)), 2).clip(low, high)
-    return np.where(sea, nodata, values).astype(kind)
+    return np.where(sea, nodata, values).astype(dtype)

@@ -1,7 +1,7 @@
-"""OPTICS density clusters (Ankerst et al. 1999), the same as scikit-learn's, in compiled loops.
+"""OPTICS density clusters (Ankerst et al. 1999) in compiled loops, with the same results as scikit-learn.
 
-Every point may be the neighbour of every other one, so the work is quadratic; but most of it is seen to change nothing
-for a whole block of points at once, from the box that they lie in.
+Any point may be the neighbour of any other, so the work is quadratic. Most of it is skipped for a whole block of points
+at once, where the bounding box of the block shows that nothing would change.
 """
 
 import numba
@@ -10,17 +10,17 @@ from scipy.spatial import cKDTree
 from sklearn.cluster import cluster_optics_xi
 
 BLOCK = 32  # points
-SLACK = 1e-9  # of rounding
-DECIMALS = 1e15  # scikit-learn rounds distances to as many digits as a float64 has
+SLACK = 1e-9  # relative margin for rounding errors
+DECIMALS = 1e15  # scikit-learn rounds distances to the 15 decimals of a float64
 
 
 def optics_clusters(points: np.ndarray, min_samples: int, xi: float) -> np.ndarray:
-    """Cluster labels (n,) of points (n, d), -1 for noise, by the xi method; needs at least `min_samples` points.
+    """Return cluster labels (n,) of points (n, d), -1 for noise, by the xi method. Needs n >= `min_samples`.
 
-    The sweep is compiled, scikit-learn asks for one neighbourhood after the other; the extraction is its own.
+    Ordering and reachability are computed here; scikit-learn extracts the clusters from them.
     """
     ordering, reachability, predecessor = optics_order(points, min_samples)
-    with np.errstate(divide="ignore", invalid="ignore"):  # points at one place are 0 apart
+    with np.errstate(divide="ignore", invalid="ignore"):  # ratios of distances that are 0
         labels, _ = cluster_optics_xi(
             reachability=reachability, predecessor=predecessor, ordering=ordering, min_samples=min_samples, xi=xi
         )
@@ -28,69 +28,69 @@ def optics_clusters(points: np.ndarray, min_samples: int, xi: float) -> np.ndarr
 
 
 def optics_order(points: np.ndarray, min_samples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Ordering, reachability and predecessor of each point, as sklearn.cluster.OPTICS gives them (Euclidean)."""
+    """Return ordering, reachability and predecessor, (n,) each, as sklearn.cluster.OPTICS does (Euclidean)."""
     points = np.ascontiguousarray(points, dtype=np.float64)
-    near = cKDTree(points, leafsize=BLOCK).indices  # points in an order in which neighbours follow each other
-    sorted_points = points[near]
+    order = cKDTree(points, leafsize=BLOCK).indices  # an order in which neighbours are close
+    sorted_points = points[order]
     low, high = _boxes(sorted_points)
     core = _core_distances(sorted_points, low, high, min_samples)
-    place_order, reached, parent = _sweep(sorted_points, low, high, np.rint(core * DECIMALS) / DECIMALS, near)
+    row_order, reached, parent = _sweep(sorted_points, low, high, np.rint(core * DECIMALS) / DECIMALS, order)
     reachability, predecessor = np.empty(len(points)), np.empty(len(points), dtype=np.int64)
-    reachability[near] = reached
-    predecessor[near] = np.where(parent < 0, -1, near[parent])
-    return near[place_order], reachability, predecessor
+    reachability[order] = reached
+    predecessor[order] = np.where(parent < 0, -1, order[parent])
+    return order[row_order], reachability, predecessor
 
 
 @numba.njit(cache=True, nogil=True)
 def _boxes(points):
-    """Lowest and highest coordinates of each block."""
+    """Return the bounding box of each block: lowest and highest coordinates, (blocks, d) each."""
     blocks = (len(points) + BLOCK - 1) // BLOCK
     low, high = np.full((blocks, points.shape[1]), np.inf), np.full((blocks, points.shape[1]), -np.inf)
-    for place in range(len(points)):
+    for row in range(len(points)):
         for dimension in range(points.shape[1]):
-            value = points[place, dimension]
-            low[place // BLOCK, dimension] = min(low[place // BLOCK, dimension], value)
-            high[place // BLOCK, dimension] = max(high[place // BLOCK, dimension], value)
+            value = points[row, dimension]
+            low[row // BLOCK, dimension] = min(low[row // BLOCK, dimension], value)
+            high[row // BLOCK, dimension] = max(high[row // BLOCK, dimension], value)
     return low, high
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def _nearest_and_farthest(point, low, high):
-    """Squares of the distances from a point to a box."""
+    """Return the squared distances from a point to the nearest and the farthest point of a box."""
     nearest, farthest = 0.0, 0.0
     for dimension in range(len(point)):
         below, above = low[dimension] - point[dimension], point[dimension] - high[dimension]
         gap = max(below, above, 0.0)
         nearest += gap * gap
-        reach = max(-below, -above)
-        farthest += reach * reach
+        far = max(-below, -above)
+        farthest += far * far
     return nearest, farthest
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _square(one, other):
+def _squared_distance(one, other):
     total = 0.0
     for dimension in range(len(one)):
-        away = other[dimension] - one[dimension]
-        total += away * away
+        difference = other[dimension] - one[dimension]
+        total += difference * difference
     return total
 
 
 @numba.njit(cache=True, nogil=True)
 def _core_distances(points, low, high, rank):
-    """Distance of each point to the `rank`-th nearest, itself included.
+    """Return the distance of each point to its `rank`-th nearest neighbour, itself included.
 
-    It differs from that of another point by no more than the two are apart: all that is surely nearer is counted, and
-    only what lies in the ring between is put in order.
+    By the triangle inequality it differs from that of another point by at most their distance. Points that are surely
+    nearer are only counted, and only those in the ring between the two bounds are ranked.
     """
     count = len(points)
     core, ring = np.empty(count), np.empty(count)
-    for place in range(count):
-        point = points[place]
+    for row in range(count):
+        point = points[row]
         inner, outer = 0.0, np.inf
-        for before in range(max(0, place - 2 * BLOCK), place):
-            apart = np.sqrt(_square(point, points[before]))
-            inner, outer = max(inner, core[before] - apart), min(outer, core[before] + apart)
+        for before in range(max(0, row - 2 * BLOCK), row):
+            distance = np.sqrt(_squared_distance(point, points[before]))
+            inner, outer = max(inner, core[before] - distance), min(outer, core[before] + distance)
         inner, outer = inner**2 * (1 - SLACK), outer**2 * (1 + SLACK)
         nearer, size = 0, 0
         for block in range(len(low)):
@@ -102,21 +102,21 @@ def _core_distances(points, low, high, rank):
                 nearer += end - begin
                 continue
             for other in range(begin, end):
-                square = _square(point, points[other])
+                square = _squared_distance(point, points[other])
                 if square < inner:
                     nearer += 1
                 elif square <= outer:
                     ring[size] = square
                     size += 1
-        core[place] = np.sqrt(_of_rank(ring[:size], rank - 1 - nearer))
+        core[row] = np.sqrt(_select(ring[:size], rank - 1 - nearer))
     return core
 
 
 @numba.njit(cache=True, nogil=True)
-def _of_rank(values, rank):
-    """The value that is at place `rank` once they are in order, which they are brought nearer to (Hoare 1961, FIND).
+def _select(values, rank):
+    """Return the value of a rank (from 0) by quickselect (Hoare 1961), which reorders `values`.
 
-    As np.partition, which takes seconds to compile.
+    np.partition does the same and takes seconds to compile.
     """
     low, high = 0, len(values) - 1
     while low < high:
@@ -141,58 +141,60 @@ def _of_rank(values, rank):
 
 @numba.njit(cache=True, nogil=True)
 def _sweep(points, low, high, core, number):
-    """Places in the order in which they are reached: always the one reached nearest, of equals the lowest number.
+    """Return the OPTICS ordering of points, their reachability, and their predecessors (-1 without).
 
-    A block is passed over when the newest place cannot bring any of its own nearer than they are.
+    The next point is always the one with the smallest reachability, and of equals the lowest `number`. A block is
+    skipped if the newest point cannot lower the reachability of any of its points.
     """
     count, blocks = len(points), len(low)
     ordering = np.empty(count, dtype=np.int64)
     reachability, predecessor = np.full(count, np.inf), np.full(count, -1, dtype=np.int64)
-    waiting = np.ones(count, dtype=np.bool_)
-    farthest = np.full(blocks, np.inf)  # that a place of the block which waits is reached from
-    first = np.empty(blocks, dtype=np.int64)  # the place of the block to be reached next, -1 without
+    unprocessed = np.ones(count, dtype=np.bool_)
+    farthest = np.full(blocks, np.inf)  # largest reachability of the unprocessed points in each block
+    first = np.empty(blocks, dtype=np.int64)  # unprocessed point to be processed next in each block, -1 without
     for block in range(blocks):
-        farthest[block], first[block] = _look(block, reachability, waiting, number)
+        farthest[block], first[block] = _summarise_block(block, reachability, unprocessed, number)
     for position in range(count):
         best = -1
         for block in range(blocks):
-            place = first[block]
-            if place >= 0 and (best < 0 or _before(place, best, reachability, number)):
-                best = place
+            row = first[block]
+            if row >= 0 and (best < 0 or _before(row, best, reachability, number)):
+                best = row
         ordering[position] = best
-        waiting[best] = False
-        own, point, least = best // BLOCK, points[best], core[best]
+        unprocessed[best] = False
+        own, point, core_distance = best // BLOCK, points[best], core[best]
         for block in range(blocks):
             changed = block == own
-            if first[block] >= 0 and least < farthest[block]:
+            if first[block] >= 0 and core_distance < farthest[block]:
                 nearest, _ = _nearest_and_farthest(point, low[block], high[block])
                 if nearest * (1 - SLACK) < farthest[block] * farthest[block]:
-                    for place in range(block * BLOCK, min((block + 1) * BLOCK, count)):
-                        if waiting[place]:
-                            away = max(np.sqrt(_square(point, points[place])), least)
-                            away = np.rint(away * DECIMALS) / DECIMALS
-                            if away < reachability[place]:
-                                reachability[place], predecessor[place] = away, best
+                    for row in range(block * BLOCK, min((block + 1) * BLOCK, count)):
+                        if unprocessed[row]:
+                            distance = max(np.sqrt(_squared_distance(point, points[row])), core_distance)
+                            distance = np.rint(distance * DECIMALS) / DECIMALS
+                            if distance < reachability[row]:
+                                reachability[row], predecessor[row] = distance, best
                                 changed = True
             if changed:
-                farthest[block], first[block] = _look(block, reachability, waiting, number)
+                farthest[block], first[block] = _summarise_block(block, reachability, unprocessed, number)
     return ordering, reachability, predecessor
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _before(place, other, reachability, number):
-    if reachability[place] == reachability[other]:
-        return number[place] < number[other]
-    return reachability[place] < reachability[other]
+def _before(row, other, reachability, number):
+    """True if a point is processed before another one."""
+    if reachability[row] == reachability[other]:
+        return number[row] < number[other]
+    return reachability[row] < reachability[other]
 
 
 @numba.njit(cache=True, nogil=True)
-def _look(block, reachability, waiting, number):
-    """How far the last of a block's waiting places is reached from, and which is next, -1 when none waits."""
+def _summarise_block(block, reachability, unprocessed, number):
+    """Return the largest reachability of a block's unprocessed points, and the next of them (-1 without)."""
     farthest, first = -np.inf, -1
-    for place in range(block * BLOCK, min((block + 1) * BLOCK, len(waiting))):
-        if waiting[place]:
-            farthest = max(farthest, reachability[place])
-            if first < 0 or _before(place, first, reachability, number):
-                first = place
+    for row in range(block * BLOCK, min((block + 1) * BLOCK, len(unprocessed))):
+        if unprocessed[row]:
+            farthest = max(farthest, reachability[row])
+            if first < 0 or _before(row, first, reachability, number):
+                first = row
     return farthest, first

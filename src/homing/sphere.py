@@ -1,4 +1,4 @@
-"""Geometry on the sphere, in numpy. Latitude comes before longitude; degrees in, kilometres out."""
+"""Spherical geometry in numpy. Angles are in degrees, latitude before longitude; distances are in kilometres."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,7 +12,7 @@ Floats = NDArray[np.float64]
 def haversine_km(
     latitude_a: ArrayLike, longitude_a: ArrayLike, latitude_b: ArrayLike, longitude_b: ArrayLike
 ) -> Floats:
-    """Great-circle distance in km; the arguments (degrees) broadcast against each other."""
+    """Return great-circle distances in km between points in degrees; the arguments broadcast against each other."""
     lat_a, lon_a, lat_b, lon_b = (
         np.radians(np.asarray(value, dtype=np.float64)) for value in (latitude_a, longitude_a, latitude_b, longitude_b)
     )
@@ -23,7 +23,7 @@ def haversine_km(
 def initial_bearing(
     latitude_a: ArrayLike, longitude_a: ArrayLike, latitude_b: ArrayLike, longitude_b: ArrayLike
 ) -> Floats:
-    """Direction in which the great circle from a to b leaves a, degrees clockwise from north, in [0, 360)."""
+    """Return the bearing at a of the great circle to b, in degrees clockwise from north, in [0, 360)."""
     lat_a, lon_a, lat_b, lon_b = (
         np.radians(np.asarray(value, dtype=np.float64)) for value in (latitude_a, longitude_a, latitude_b, longitude_b)
     )
@@ -35,7 +35,7 @@ def initial_bearing(
 def destination(
     latitude: ArrayLike, longitude: ArrayLike, bearing_deg: ArrayLike, distance_km: ArrayLike
 ) -> tuple[Floats, Floats]:
-    """The place (degrees) that lies `distance_km` from another along the great circle that leaves it at a bearing."""
+    """Return latitude and longitude of the points reached from others by `distance_km` along an initial bearing."""
     lat, lon, bearing = (
         np.radians(np.asarray(value, dtype=np.float64)) for value in (latitude, longitude, bearing_deg)
     )
@@ -46,41 +46,46 @@ def destination(
 
 
 def unit_vectors(latitude: ArrayLike, longitude: ArrayLike) -> Floats:
-    """Points on the unit sphere, shape (..., 3)."""
+    """Return the unit vectors of points in degrees, shape (..., 3)."""
     lat, lon = np.radians(np.asarray(latitude, dtype=np.float64)), np.radians(np.asarray(longitude, dtype=np.float64))
     return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
 
 
 def from_vectors(vectors: ArrayLike) -> tuple[Floats, Floats]:
-    """Latitude and longitude (degrees) of vectors of any length, shape (..., 3)."""
+    """Return latitude and longitude in degrees of the directions of vectors of any length, shape (..., 3)."""
     x, y, z = np.moveaxis(np.asarray(vectors, dtype=np.float64), -1, 0)
     return np.degrees(np.arctan2(z, np.hypot(x, y))), wrap_longitude(np.degrees(np.arctan2(y, x)))
 
 
 def wrap_longitude(longitude: ArrayLike) -> Floats:
-    """Longitudes brought into [-180, 180); values already there are returned to the bit."""
+    """Return longitudes wrapped to [-180, 180); values already in that range are returned bit for bit."""
     longitude = np.asarray(longitude, dtype=np.float64)
-    return np.where((longitude >= -180) & (longitude < 180), longitude, (longitude + 180) % 360 - 180)
+    wrapped = (longitude + 180) % 360 - 180
+    wrapped = np.where(wrapped < 180, wrapped, -180)  # the remainder of a tiny negative number rounds up to 360
+    return np.where((longitude >= -180) & (longitude < 180), longitude, wrapped)
 
 
 def spherical_mean(latitude: ArrayLike, longitude: ArrayLike) -> tuple[float, float]:
-    """The direction of the mean unit vector of points (degrees), right across the antimeridian and at the poles."""
+    """Return the direction of the mean unit vector of points, as latitude and longitude.
+
+    Unlike a mean of degrees it is correct across the antimeridian and at the poles.
+    """
     mean_lat, mean_lon = from_vectors(unit_vectors(latitude, longitude).mean(axis=0))
     return float(mean_lat), float(mean_lon)
 
 
 def chord_to_km(chord: ArrayLike) -> Floats:
-    """Great-circle distance in km of a straight chord between unit vectors (a k-d tree's distance)."""
+    """Convert chord lengths between unit vectors, such as the distances of a k-d tree, to great-circle km."""
     return 2 * EARTH_RADIUS_KM * np.arcsin(np.clip(np.asarray(chord, dtype=np.float64) / 2, 0, 1))
 
 
 def km_to_chord(distance_km: ArrayLike) -> Floats:
-    """Length of the chord between unit vectors that are `distance_km` apart on the globe."""
+    """Convert great-circle distances in km to lengths of the chords between unit vectors."""
     return 2 * np.sin(np.clip(np.asarray(distance_km, dtype=np.float64) / EARTH_RADIUS_KM, 0, np.pi) / 2)
 
 
 def pixel_area_km2(south: ArrayLike, north: ArrayLike, width_degrees: float) -> Floats:
-    """Area in km2 of a box between two parallels (degrees), `width_degrees` of longitude wide."""
+    """Return the area in km2 of boxes between two parallels, `width_degrees` of longitude wide."""
     band = np.sin(np.radians(np.asarray(north, dtype=np.float64))) - np.sin(
         np.radians(np.asarray(south, dtype=np.float64))
     )

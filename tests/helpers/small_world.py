@@ -148,7 +148,7 @@ def outcome(folder: Path, stage: str, status: int) -> Trained:
     """What a training has left in its folder."""
     if status:
         return Trained(status, str(error_of(folder) or ""), {}, [])
-    names = ["heads.safetensors", "vision/model.safetensors"] if stage == "finetune" else ["model.safetensors"]
+    names = ["heads.safetensors", "encoder/model.safetensors"] if stage == "finetune" else ["model.safetensors"]
     names = [name for name in names if (folder / "model" / name).exists()]
     weights = {f"{name}:{key}": value for name in names for key, value in load_file(folder / "model" / name).items()}
     lines = (folder / "history.jsonl").read_text().splitlines()

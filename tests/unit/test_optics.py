@@ -1,4 +1,4 @@
-"""OPTICS in compiled loops is scikit-learn's, ties included."""
+"""OPTICS in compiled loops equals scikit-learn's, ties included."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def test_optics_is_scikit_learns(seed):
 
 @pytest.mark.parametrize("dimensions", [1, 2, 3])
 def test_optics_is_scikit_learns_where_points_and_distances_are_equal(dimensions):
-    """On a lattice everything is a tie; some points are there twice; more points than are kept in one stretch."""
+    """A lattice is full of ties; some points are there twice; there are more points than in one block."""
     rng = np.random.default_rng(dimensions)
     plane = rng.integers(0, 6, (400, dimensions)).astype(float)
     oracle = OPTICS(min_samples=5, xi=0.05, algorithm="kd_tree").fit(plane)

@@ -1,8 +1,12 @@
 """Every place that names readouts takes them from one declaration."""
 
+import numpy as np
+
 from homing import readouts
 from homing.config.configuration import schema
 from homing.evaluate.summary import PREFIXES
+from homing.refine.readout import further_readouts
+from homing.refine.search import Candidates
 from homing.report.charts import COLOURS
 
 
@@ -21,3 +25,8 @@ def test_the_configuration_offers_the_readouts_that_its_rule_writes():
 
 def test_summary_and_charts_name_readouts_that_exist():
     assert set(PREFIXES) <= set(readouts.NAMES) and set(COLOURS) <= set(readouts.NAMES)
+
+
+def test_the_refinement_computes_what_its_rule_writes():
+    computed = further_readouts(Candidates(*np.ones((4, 1, 1))), {}, dict, list)
+    assert tuple(computed) == readouts.FURTHER

@@ -1,7 +1,10 @@
-"""The sphere against itself by other ways: vectors against haversine, wrapping, areas that add up."""
+"""Spherical geometry against other formulas: vectors against haversine, wrapping, areas that add up."""
+
+from fractions import Fraction
 
 import numpy as np
-from hypothesis import given
+import pytest
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from homing import sphere
@@ -30,6 +33,29 @@ def test_wrapping_keeps_the_meridian_and_the_range(longitude):
     assert -180 <= wrapped < 180
     turns = (longitude - wrapped) / 360
     assert abs(turns - round(turns)) < 1e-9
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+@example(-180.00000000000003)
+@example(-1e-300 - 180)
+@example(1.7976931348623157e308)
+def test_wrapping_keeps_any_finite_longitude_in_range(longitude):
+    assert -180 <= sphere.wrap_longitude(longitude) < 180
+
+
+@pytest.mark.parametrize("turns", range(-6, 7))
+@pytest.mark.parametrize("offset", [0, 180])
+@pytest.mark.parametrize("steps", range(-3, 4))
+def test_wrapping_beside_the_ends_of_the_range(turns, offset, steps):
+    """The floats around multiples of 180 degrees keep their meridian to within rounding, and the range."""
+    longitude = 360.0 * turns + offset
+    for _ in range(abs(steps)):
+        longitude = np.nextafter(longitude, steps * np.inf)
+    wrapped = sphere.wrap_longitude(longitude)
+    assert -180 <= wrapped < 180
+    difference = Fraction(float(wrapped)) - Fraction(float(longitude))
+    distance = abs(difference - 360 * round(difference / 360))  # from the nearest whole number of turns
+    assert distance <= 2 * np.spacing(max(abs(longitude), 180.0))
 
 
 def test_mean_across_the_antimeridian():

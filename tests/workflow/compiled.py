@@ -11,7 +11,7 @@ from filelock import FileLock
 from homing.evaluate.bootstrap import resample
 from homing.labels.curve import curve_order, matches
 from homing.labels.grid import Grid
-from homing.labels.pixels import grouped, nearest_valid
+from homing.labels.pixels import group_by_block, nearest_valid
 from homing.optics import optics_clusters
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
@@ -29,14 +29,14 @@ def copy_compiled(folder: Path) -> None:
 def _compiled() -> list[Path]:
     with FileLock(SOURCE / "homing/__pycache__/compiled.lock"):
         points = np.random.default_rng(0).random((50, 3))
-        latitude, longitude, away = points.T.copy()
+        latitude, longitude, distance = points.T.copy()
         grid = Grid.of(np.array([shapely.box(0, 0, 1, 1)]))
         grid.locate(latitude, longitude)
         grid.nearest(latitude, longitude, limit_km=100)
         curve_order(latitude, longitude)
         matches(latitude, longitude, latitude, longitude)
-        grouped(np.arange(50), np.arange(50), 50, 50, 16, 16)
-        nearest_valid(latitude, longitude, away.copy(), away, points, 0, 0, latitude, longitude, np.ones(50))
+        group_by_block(np.arange(50), np.arange(50), 50, 50, 16, 16)
+        nearest_valid(latitude, longitude, distance.copy(), distance, points, 0, 0, latitude, longitude, np.ones(50))
         optics_clusters(points, min_samples=5, xi=0.05)
-        resample(points, np.arange(50), away, quantiles=[0.5], draws=2)
+        resample(points, np.arange(50), distance, quantiles=[0.5], draws=2)
     return [path for pattern in ("*.nbi", "*.nbc") for path in SOURCE.rglob(pattern)]

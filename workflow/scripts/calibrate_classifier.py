@@ -1,4 +1,4 @@
-"""Fit the temperature of the classifier's probabilities on the validation photos alone."""
+"""Fit the temperature of the classifier's softmax on the validation photos only."""
 
 import pandas as pd
 
@@ -10,17 +10,17 @@ from homing.jobs.job import job, log
 from homing.model.geolocator import load_geolocator
 from homing.photos.splits import in_set
 
-MOST_PHOTOS = 50_000  # one number needs no more; of more, every second, third ... counts
+MAX_PHOTOS = 50_000  # enough to fit one number; of more photos, every second, third, ... is taken
 
 with job(snakemake):
     files = snakemake.input
     validation = in_set(tables.read(files.splits, "splits"), "val")
     assigned = tables.read(files.assignments, "assignments").set_index("photo_id")["cell_id"]
     photo_ids, vectors = read_embeddings(files.vectors, files.photo_ids, validation.intersection(assigned.index))
-    step = 1 + len(photo_ids) // MOST_PHOTOS
+    step = 1 + len(photo_ids) // MAX_PHOTOS
     photo_ids, vectors = photo_ids[::step], vectors[::step]
-    geolocator = load_geolocator(files.model, tower=False)
+    geolocator = load_geolocator(files.model, heads_only=True)
     true = pd.Index(geolocator.cells["cell_id"]).get_indexer(assigned.loc[photo_ids])
-    found = calibrate(geolocator.outputs(vectors)["cell"], true)
-    write_json(snakemake.output.calibration, found)
-    log.info("temperature %g of %d photos", found["temperature"], found["photos"])
+    calibration = calibrate(geolocator.outputs(vectors)["cell"], true)
+    write_json(snakemake.output.calibration, calibration)
+    log.info("temperature %g, fitted on %d photos", calibration["temperature"], calibration["photos"])

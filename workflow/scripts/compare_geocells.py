@@ -4,7 +4,7 @@ import geopandas as gpd
 
 from homing.files import read_json, write_json
 from homing.geocells.compare import at_equal_count, compare
-from homing.geocells.points import shaping_and_run_photos
+from homing.geocells.shaping import shaping_and_run_photos
 from homing.jobs.job import job
 
 with job(snakemake) as config:

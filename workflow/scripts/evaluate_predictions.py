@@ -40,7 +40,9 @@ with job(snakemake) as config:
     readouts = {name: table for name, table in readouts.items() if len(table)}
     cells = pq.read_table(files.geocells, columns=CELLS).to_pandas()
     areas = pq.read_table(files.areas, columns=["country", "region_id"]).to_pandas()
-    answers = name_first_answers(readouts, partial(name_places, load_grid(files.grid), areas, config["nearest_km"]))
+    answers = name_first_answers(
+        readouts, partial(name_places, load_grid(files.grid), areas, config["labels"]["boundaries"]["nearest_km"])
+    )
     assignments = tables.read(files.assignments, "assignments")
     refined = int(readouts[ANSWER]["rank"].max()) + 1
     points = {"prototype": prototypes_in_cells(files.index), "photo": photos_in_cells(training, assignments)}

@@ -12,7 +12,7 @@ with job(snakemake) as config:
         driving_side=snakemake.input.driving_side[0],
         output=snakemake.output.labels,
         agreement_csv=snakemake.output.agreement,
-        known=f"results/checkpoints/labels/{snakemake.wildcards.dataset}.parquet",
+        cache=f"results/checkpoints/labels/{snakemake.wildcards.dataset}.parquet",
         tiles=snakemake.input.get("tiles", []),
         workers=snakemake.threads,
         memory_mb=snakemake.resources.mem_mb,

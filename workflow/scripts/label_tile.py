@@ -9,7 +9,7 @@ with job(snakemake) as config:
         photos=snakemake.input.photos,
         lookups=lookups_of(snakemake.input.grid, {name: snakemake.input[name] for name in LABELS}, config["labels"]),
         output=snakemake.output.measured,
-        known=f"results/checkpoints/labels/{snakemake.wildcards.dataset}.parquet",
+        cache=f"results/checkpoints/labels/{snakemake.wildcards.dataset}.parquet",
         tile=int(snakemake.wildcards.tile),
         tiles=int(snakemake.wildcards.tiles),
         workers=snakemake.threads,

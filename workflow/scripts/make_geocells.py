@@ -7,8 +7,8 @@ from homing.files import atomic_path, write_json
 from homing.geocells.assign import assign
 from homing.geocells.hierarchy import hierarchy
 from homing.geocells.partition import LATTICES, make_geocells
-from homing.geocells.points import shaping_and_run_photos
 from homing.geocells.quality import measure
+from homing.geocells.shaping import shaping_and_run_photos
 from homing.jobs.job import job
 
 with job(snakemake) as config:

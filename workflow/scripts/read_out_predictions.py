@@ -1,44 +1,35 @@
-"""Read one place out of the refined candidates of each photo, by each rule that the configuration names."""
+"""Compute the further readouts that the configuration names: one place from the refined candidates of each photo."""
 
 from homing import tables
 from homing.embeddings import read_in_order
 from homing.files import read_json
 from homing.jobs.job import job
-from homing.refine.fit import gated
 from homing.refine.index import RefineIndex
-from homing.refine.readout import best_score, hierarchical, median_point, mode_mean, nodes_above
-from homing.refine.retrieve import Lists, author_numbers, nearest_photos
+from homing.refine.readout import further_readouts, nodes_above
+from homing.refine.retrieve import Lists, author_numbers, gated, nearest_photos
 from homing.refine.search import Candidates
 from homing.refine.table import from_table, to_table
 
 with job(snakemake) as config:
-    files, settings, fitted = snakemake.input, config["refine"], read_json(snakemake.input.fitted)
-    photo_ids, candidates = from_table(tables.read(files.predictions, "predictions"))
+    files, settings = snakemake.input, config["refine"]
+    photo_ids, refined = from_table(tables.read(files.refined, "predictions"))
+    parameters = read_json(files.fitted) | {"score_radius_km": settings.get("score_radius_km")}
 
-    def retrieved() -> Candidates:
-        query, own = (
-            tables.read(path, "photos", columns=["photo_id", "author"]).set_index("photo_id")["author"]
-            for path in (files.query_photos, files.photos)
-        )
-        index = RefineIndex.load(files.index)
-        authors = author_numbers(query.loc[photo_ids], own.loc[index.members["photo_id"]])
+    def retrieve(candidates: Candidates) -> Candidates:
+        index, lists, authors = RefineIndex.load(files.index), Lists.load(files.index), None
+        if settings["exclude_author"]:
+            asked, known = (
+                tables.read(path, "photos", ["photo_id", "author"]).set_index("photo_id")["author"]
+                for path in (files.query_photos, files.photos)
+            )
+            authors = author_numbers(asked.loc[photo_ids], known.loc[index.members["photo_id"]])
         vectors = read_in_order(files.vectors, files.photo_ids, photo_ids)
-        lists = Lists.load(files.index)
-        neighbours = nearest_photos(index, vectors, lists, authors if settings["exclude_author"] else None)
-        return gated(candidates, neighbours, index, fitted["gate_similarity"])
+        neighbours = nearest_photos(index, vectors, lists, authors)
+        return gated(candidates, neighbours, index, parameters["gate_similarity"])
 
-    def of_levels() -> Candidates:
-        return hierarchical(
-            candidates, nodes_above(tables.read(files.hierarchy, "hierarchy")), fitted["hierarchy_weight"]
-        )
-
-    rules = {
-        "mode": lambda: mode_mean(candidates, fitted["mode_radius_km"]),
-        "score": lambda: best_score(candidates, settings["score_radius_km"]),
-        "median": lambda: median_point(candidates),
-        "hierarchy": of_levels,
-        "retrieval": retrieved,
-    }
-    for name, rule in rules.items():
-        table = to_table(photo_ids, rule()) if name in settings["readout"] else to_table([], candidates.best(0))
+    readouts = further_readouts(
+        refined, parameters, lambda: nodes_above(tables.read(files.hierarchy, "hierarchy")), retrieve
+    )
+    for name, compute in readouts.items():
+        table = to_table(photo_ids, compute()) if name in settings["readout"] else to_table([], refined.best(0))
         tables.write(snakemake.output[name], table, "predictions")

@@ -1,1 +1,1 @@
-"""Probabilities: calibration, regions that hold the true place, and what both are worth."""
+"""Confidence: calibration of probabilities, regions that hold the true place, and metrics of both."""

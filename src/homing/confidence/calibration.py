@@ -1,7 +1,7 @@
-"""Whether stated probabilities come true: temperatures, reliability, likelihood on the sphere, risk against coverage.
+"""Calibration: temperature scaling, reliability diagrams, likelihood on the sphere, risk-coverage curves.
 
-Everything is arrays. Photos are rows, cells are columns; a photo's probabilities sum to 1 over its columns.
-Temperatures are fitted on validation photos and used on others.
+All inputs are arrays with one row per photo and one column per cell; the probabilities of a photo sum to at most 1.
+Temperatures are fitted on validation photos and applied to others.
 """
 
 from dataclasses import dataclass
@@ -14,40 +14,40 @@ from homing.errors import HomingError
 from homing.sphere import EARTH_RADIUS_KM, haversine_km
 
 BINS = 15
-COLDEST, HOTTEST = 0.02, 50.0  # temperatures that are tried
-GOLDEN = (np.sqrt(5) - 1) / 2
-FARTHEST_SPREADS = 6.0  # from a cell's middle: as good as nothing of it lies beyond
-SPREAD_KM = 300.0  # of the densities around cells, where none is given
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.02, 50.0
+GOLDEN_RATIO = (np.sqrt(5) - 1) / 2
+MAX_SPREADS = 6.0  # a cell's density is taken as 0 farther from its centroid than this many standard deviations
+DEFAULT_SPREAD_KM = 300.0  # of the density around a cell
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """Probabilities (n, c) of logits (n, c); log-probabilities do as well."""
+    """Return the softmax (n, c) of logits (n, c) divided by a temperature; log-probabilities work as logits."""
     scaled = np.asarray(logits, dtype=np.float64) / temperature
     scaled = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     return scaled / scaled.sum(axis=1, keepdims=True)
 
 
 def log_loss(logits: np.ndarray, true: np.ndarray, temperature: float = 1.0) -> float:
-    """Mean of -log of the true cell's probability; true: (n,) its column."""
+    """Return the mean of -log p(true cell). logits: (n, c); true: (n,), the column of the true cell."""
     scaled = np.asarray(logits, dtype=np.float64) / temperature
     top = scaled.max(axis=1)
-    total = top + np.log(np.exp(scaled - top[:, None]).sum(axis=1))
-    return float(np.mean(total - scaled[np.arange(len(true)), true]))
+    log_normaliser = top + np.log(np.exp(scaled - top[:, None]).sum(axis=1))
+    return float(np.mean(log_normaliser - scaled[np.arange(len(true)), true]))
 
 
 def fit_temperature(logits: np.ndarray, true: np.ndarray) -> float:
-    """The temperature with the smallest log loss on validation photos (Guo et al., ICML 2017).
+    """Return the temperature with the smallest log loss on validation photos (Guo et al., ICML 2017).
 
-    The loss has one minimum in 1 / temperature; it is closed in by golden sections of the temperature's logarithm.
-    Raises HomingError without photos.
+    The loss has one minimum, since it is convex in 1 / temperature; a golden-section search of the logarithm of the
+    temperature finds it. Raises HomingError if there is no photo.
     """
     if not len(true):
         raise HomingError(
-            "no validation photo with a known cell: no temperature can be fitted; a larger splits.val_share gives some"
+            "no validation photo with a known cell, so no temperature can be fitted; increase splits.val_share"
         )
-    low, high = np.log(COLDEST), np.log(HOTTEST)
+    low, high = np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE)
     while high - low > 1e-4:
-        left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
+        left, right = high - GOLDEN_RATIO * (high - low), low + GOLDEN_RATIO * (high - low)
         if log_loss(logits, true, np.exp(left)) < log_loss(logits, true, np.exp(right)):
             high = right
         else:
@@ -57,7 +57,8 @@ def fit_temperature(logits: np.ndarray, true: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Reliability:
-    """A reliability diagram: bins of stated probability, what was stated in them on average, and what came true."""
+    """A reliability diagram: per bin of stated probability the number of photos, the mean stated probability, and the
+    share of photos for which the statement was true."""
 
     edges: np.ndarray  # (b + 1,)
     photos: np.ndarray  # (b,)
@@ -66,35 +67,36 @@ class Reliability:
 
     @property
     def expected_error(self) -> float:
-        """Expected calibration error: mean of |stated - true| over the photos."""
+        """Expected calibration error (ECE): the mean over photos of |stated - true| of their bin."""
         filled = self.photos > 0
         gaps = np.abs(self.stated - self.true)[filled]
         return float(np.average(gaps, weights=self.photos[filled]))
 
 
 def reliability(stated: np.ndarray, true: np.ndarray, bins: int = BINS) -> Reliability:
-    """Stated probabilities (n,) against what came true (n,) (0 or 1), in bins of equal width."""
+    """Return the reliability diagram of stated probabilities (n,) and outcomes (n,), 0 or 1, in bins of equal width."""
     edges = np.linspace(0, 1, bins + 1)
-    number = np.clip(np.searchsorted(edges, stated, side="right") - 1, 0, bins - 1)
-    photos = np.bincount(number, minlength=bins)
+    bin_of = np.clip(np.searchsorted(edges, stated, side="right") - 1, 0, bins - 1)
+    photos = np.bincount(bin_of, minlength=bins)
     with np.errstate(invalid="ignore"):
-        means = [np.bincount(number, values, bins) / photos for values in (stated, true)]
-    return Reliability(edges, photos, *means)
+        mean_stated, mean_true = (np.bincount(bin_of, values, bins) / photos for values in (stated, true))
+    return Reliability(edges, photos, mean_stated, mean_true)
 
 
 def calibrate(logits: np.ndarray, true: np.ndarray) -> dict[str, Any]:
-    """The temperature fitted on validation photos (n, c), and what it makes of them, ready for JSON.
+    """Fit a temperature on validation photos and return it with what it changes, ready for JSON.
 
-    `before` and `after` it: log_loss, and expected_error, stated against true of the first cell. true: (n,) columns.
+    `before` and `after` hold the log loss and the expected calibration error of the most probable cell. logits: (n, c);
+    true: (n,), the column of the true cell.
     """
-    temperature = round(fit_temperature(logits, true), 4)  # closed in no further
-    first = logits.argmax(axis=1) == true
+    temperature = round(fit_temperature(logits, true), 4)  # the search is no more precise
+    first_is_true = logits.argmax(axis=1) == true
 
-    def figures(heat: float) -> dict[str, float]:
-        stated = softmax(logits, heat).max(axis=1)
+    def figures(temperature: float) -> dict[str, float]:
+        stated = softmax(logits, temperature).max(axis=1)
         return {
-            "log_loss": log_loss(logits, true, heat),
-            "expected_error": reliability(stated, first).expected_error,
+            "log_loss": log_loss(logits, true, temperature),
+            "expected_error": reliability(stated, first_is_true).expected_error,
         }
 
     return {"temperature": temperature, "photos": len(true), "before": figures(1.0), "after": figures(temperature)}
@@ -107,63 +109,63 @@ def probability_within(
     radius_km: float,
     spread_km: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The stated probability (n,) that each answer is within a radius.
+    """Return the probability (n,) that each answer lies within a radius of the true place, as the model states it.
 
-    probabilities: (n, c); cells: (c, 2) latitude and longitude of their middles, or (n, c, 2); answers: (n, 2). A
-    cell's probability lies at its middle, or, with spread_km (n,), around it as a normal distribution with that
-    standard deviation along each of two axes: the squared distance to the answer then is a noncentral chi-square.
+    probabilities: (n, c); cells: centroids (latitude, longitude), (c, 2) or (n, c, 2); answers: (n, 2). The probability
+    of a cell is concentrated at its centroid or, with spread_km (n,), is a normal distribution around it with that
+    standard deviation along each axis: the squared distance to the answer then follows a noncentral chi-square.
     """
-    away = haversine_km(answers[:, :1], answers[:, 1:], cells[..., 0], cells[..., 1])
+    distance_nc = haversine_km(answers[:, :1], answers[:, 1:], cells[..., 0], cells[..., 1])
     if spread_km is None:
-        return np.where(away <= radius_km, probabilities, 0).sum(axis=1)
-    spread = np.broadcast_to(spread_km[:, None], away.shape)
-    near = away < radius_km + FARTHEST_SPREADS * spread
-    share = np.zeros(away.shape)
-    share[near] = chndtr((radius_km / spread[near]) ** 2, 2, (away[near] / spread[near]) ** 2)
-    return (probabilities * share).sum(axis=1)
+        return np.where(distance_nc <= radius_km, probabilities, 0).sum(axis=1)
+    spread_nc = np.broadcast_to(spread_km[:, None], distance_nc.shape)
+    near = distance_nc < radius_km + MAX_SPREADS * spread_nc
+    share_nc = np.zeros(distance_nc.shape)
+    share_nc[near] = chndtr((radius_km / spread_nc[near]) ** 2, 2, (distance_nc[near] / spread_nc[near]) ** 2)
+    return (probabilities * share_nc).sum(axis=1)
 
 
-def von_mises_fisher(away_km: np.ndarray, spread_km: np.ndarray | float) -> np.ndarray:
-    """Log density per km2 of a von Mises-Fisher distribution, so far from its middle.
+def log_von_mises_fisher(distance_km: np.ndarray, spread_km: np.ndarray | float) -> np.ndarray:
+    """Return the log density per km2 of a von Mises-Fisher distribution at a distance from its mean direction.
 
-    spread_km: its standard deviation along each of two axes, the Earth's radius over the root of kappa, for spreads
+    spread_km: the standard deviation along each axis, that is the Earth's radius over sqrt(kappa), valid for spreads
     well below that radius. The density is kappa exp(kappa (cos angle - 1)) / (2 pi (1 - exp(-2 kappa))) per steradian
     (Mardia & Jupp, Directional Statistics, 2000, section 9.3.2).
     """
     kappa = (EARTH_RADIUS_KM / np.asarray(spread_km)) ** 2
-    drop = -2 * kappa * np.sin(np.asarray(away_km) / (2 * EARTH_RADIUS_KM)) ** 2
-    return np.log(kappa / (2 * np.pi * EARTH_RADIUS_KM**2)) + drop - np.log1p(-np.exp(-2 * kappa))
+    exponent = -2 * kappa * np.sin(np.asarray(distance_km) / (2 * EARTH_RADIUS_KM)) ** 2
+    return np.log(kappa / (2 * np.pi * EARTH_RADIUS_KM**2)) + exponent - np.log1p(-np.exp(-2 * kappa))
 
 
 def negative_log_likelihood(
-    probabilities: np.ndarray, cells: np.ndarray, true: np.ndarray, spread_km: np.ndarray | float = SPREAD_KM
+    probabilities: np.ndarray, cells: np.ndarray, true: np.ndarray, spread_km: np.ndarray | float = DEFAULT_SPREAD_KM
 ) -> np.ndarray:
-    """-log of the density (per km2) at each true place (n,): a mixture of von Mises-Fisher distributions around cells.
+    """Return -log density (per km2) at each true place (n,), under a mixture of von Mises-Fisher densities per cell.
 
-    probabilities: (n, c); cells: (c, 2) or (n, c, 2) middles; true: (n, 2); spread_km: one, or (c,) of the cells, as
-    the root mean square distance of their training photos over the root of 2. What the probabilities lack to 1, as when
-    only the best cells are kept, is spread evenly over the globe.
+    probabilities: (n, c); cells: centroids, (c, 2) or (n, c, 2); true: (n, 2); spread_km: a number, or (c,), such as
+    the root mean square distance of a cell's training photos over sqrt(2). Probability that is missing to 1, because
+    only the most probable cells are kept, is uniform over the globe.
     """
-    away = haversine_km(true[:, :1], true[:, 1:], cells[..., 0], cells[..., 1])
+    distance_nc = haversine_km(true[:, :1], true[:, 1:], cells[..., 0], cells[..., 1])
     with np.errstate(divide="ignore"):
-        parts = np.log(probabilities) + von_mises_fisher(away, spread_km)
-        elsewhere = np.log(np.clip(1 - probabilities.sum(axis=1), 0, 1)) - np.log(4 * np.pi * EARTH_RADIUS_KM**2)
-    parts = np.column_stack([parts, elsewhere])
+        parts = np.log(probabilities) + log_von_mises_fisher(distance_nc, spread_km)
+        missing = np.log(np.clip(1 - probabilities.sum(axis=1), 0, 1)) - np.log(4 * np.pi * EARTH_RADIUS_KM**2)
+    parts = np.column_stack([parts, missing])
     top = parts.max(axis=1)
     return -(top + np.log(np.exp(parts - top[:, None]).sum(axis=1)))
 
 
 def fit_spread_km(probabilities: np.ndarray, cells: np.ndarray, true: np.ndarray) -> float:
-    """The one spread of the densities around cells, km, under which validation photos are likeliest, of 60 tried."""
+    """Return the spread of the densities around cells, km, with the highest likelihood of the photos, of 60 tried."""
     tried = np.geomspace(1, EARTH_RADIUS_KM, 60)
     losses = [negative_log_likelihood(probabilities, cells, true, spread).mean() for spread in tried]
     return float(tried[int(np.argmin(losses))])
 
 
 def risk_against_coverage(confidence: np.ndarray, loss: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Coverage (n,) and the mean loss (n,) of the photos answered, when the most confident are answered first.
+    """Return the risk-coverage curve: coverage (n,) and mean loss (n,), the most confident photos answered first.
 
-    Photos of the same confidence are answered together: each has the risk of all of them.
+    Photos with equal confidence are answered together: each has the risk of all of them.
     """
     order = np.argsort(-confidence, kind="stable")
     ordered = confidence[order]
@@ -173,7 +175,7 @@ def risk_against_coverage(confidence: np.ndarray, loss: np.ndarray) -> tuple[np.
 
 
 def area_under_risk(confidence: np.ndarray, loss: np.ndarray) -> tuple[float, float, float]:
-    """Mean risk over all coverages: of these confidences, of the best possible ones, and of none (all photos alike)."""
+    """Return the mean risk over all coverages (AURC) of these confidences, of an oracle's, and of constant ones."""
     own = float(risk_against_coverage(confidence, loss)[1].mean())
     best = float(risk_against_coverage(-loss, loss)[1].mean())
     return own, best, float(loss.mean())

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from homing.errors import HomingError
+from homing.geoscore import MAX_SCORE, relative_score
 from homing.sphere import EARTH_RADIUS_KM, haversine_km
 
 FARTHEST_KM = np.pi * EARTH_RADIUS_KM
-GEOSCORE_KM = 1492.7  # of OSV-5M's GeoScore (Astruc et al., CVPR 2024)
 
 
 def distances_km(truth: pd.DataFrame, predictions: pd.DataFrame) -> np.ndarray:
@@ -44,4 +44,4 @@ def away_km(truth: pd.DataFrame, predictions: pd.DataFrame, at: np.ndarray) -> n
 
 def geoscores(away: np.ndarray) -> np.ndarray:
     """5000 exp(-distance / 1492.7 km) of each photo; their mean is the GeoScore."""
-    return 5000 * np.exp(-away / GEOSCORE_KM)
+    return MAX_SCORE * relative_score(away)

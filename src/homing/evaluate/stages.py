@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from homing.confidence.describe import Ranked, describe_confidence
+from homing.confidence.metrics import RankedCells, confidence_metrics
 from homing.errors import HomingError
 from homing.evaluate.bootstrap import cluster_numbers
 from homing.evaluate.ceilings import Points, ceilings, stages
@@ -54,11 +54,11 @@ def describe_stages(
     place = photos[["latitude", "longitude"]].to_numpy()
     column = np.where((cell == true_cell[:, None]).any(axis=1), (cell == true_cell[:, None]).argmax(axis=1), -1)
     away = haversine_km(*place.T, *middles[:, 0].T)
-    ranked = Ranked(probability, cells["area_km2"].to_numpy()[row], middles, column, away, place)
+    ranked = RankedCells(probability, cells["area_km2"].to_numpy()[row], middles, column, away, place)
     reached = stages(place, cell[:, :refined], middles[:, :refined], true_cell, points)
     return {
         "ceilings": ceilings(reached, radii_km),
-        "confidence": describe_confidence(ranked, cluster_numbers(photos["author"]), radii_km, seed),
+        "confidence": confidence_metrics(ranked, cluster_numbers(photos["author"]), radii_km, seed),
     }
 
 

@@ -1,4 +1,4 @@
-"""Partitions side by side at about equal cell count: the figures that decide between them, one row each."""
+"""Comparison of partitions with about equal numbers of cells: one row of figures each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ import geopandas as gpd
 import pandas as pd
 
 from homing.geocells.assign import assign
-from homing.geocells.country import Settings
-from homing.geocells.methods.kmeans import centre_count
+from homing.geocells.methods.country import Settings
+from homing.geocells.methods.kmeans import centroid_count
 from homing.geocells.partition import LATTICES, make_geocells
 from homing.geocells.quality import RADII_KM, measure
 
-TRIES = 12  # of limits, to come near a number of cells
-CLOSE = 0.02  # as a share of the number
+MAX_TRIALS = 12  # of the bisection for a number of cells
+TOLERANCE = 0.02  # of the number of cells, as a share
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A column of the table: the part it belongs to, its title, and how it is told (a filter of the pages)."""
+    """A column of the table: the part of the table, its title, and its format (a filter of the HTML pages)."""
 
     part: str
     title: str
@@ -32,7 +32,7 @@ def _errors(answer: str, part: str) -> dict[str, Figure]:
     return {f"oracle.{answer}.{name}": figure for name, figure in figures.items()}
 
 
-_SIZES, _BORDERS = "Cells and their sizes", "What the borders part"
+_SIZES, _BORDERS = "Cells and their sizes", "What the borders separate"
 _CENTROID = "Error of a perfect classifier that answers the centroid of the cell"
 FIGURES = {
     "cells": Figure(_SIZES, "Cells", "number"),
@@ -47,7 +47,7 @@ FIGURES = {
     "oracle.photos": Figure(_CENTROID, "Photos", "number"),
     **_errors("centroid", _CENTROID),
     **_errors("nearest", "Error of a perfect classifier that answers the best training photo of the cell"),
-    "neighbours.other_cell_share": Figure(_BORDERS, "Neighbours parted", "percent"),
+    "neighbours.other_cell_share": Figure(_BORDERS, "Neighbours in another cell", "percent"),
     "neighbours.other_cell_same_region_share": Figure(_BORDERS, "Within a region", "percent"),
     "neighbours.same_cell_other_region_share": Figure(_BORDERS, "Regions mixed", "percent"),
     "held_out.in_empty_cells_share": Figure(_BORDERS, "Held out in empty cells", "percent"),
@@ -56,9 +56,9 @@ FIGURES = {
 
 
 def compare(partitions: Mapping[str, Mapping[str, Any]], split: str = "test") -> list[dict[str, Any]]:
-    """A row (name and each of FIGURES) per partition, from the content of their quality.json, by name.
+    """Return a row (name and FIGURES) per partition from the contents of their quality.json.
 
-    The oracle errors are those of the photos of `split`; what a partition lacks is null.
+    The oracle errors are those of the photos of `split`; figures that a partition lacks are None.
     """
     return [
         {"name": name} | {key: quality.get(key.replace("oracle.", f"oracle.{split}.", 1)) for key in FIGURES}
@@ -67,7 +67,7 @@ def compare(partitions: Mapping[str, Mapping[str, Any]], split: str = "test") ->
 
 
 def as_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The rows of `compare` as a Markdown table, a figure per line and a column per partition."""
+    """Format the rows of `compare` as a Markdown table, a figure per line and a partition per column."""
     lines = [["", *(row["name"] for row in rows)]]
     lines += [[key, *("–" if row[key] is None else f"{row[key]:.4g}" for row in rows)] for key in FIGURES]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -86,45 +86,46 @@ def at_equal_count(
     settings: Settings,
     workers: int,
 ) -> dict[str, Any]:
-    """The quality of a method's partition that has about as many cells; None: as many as its settings make.
+    """Return the quality of a method's partition with about `cells` cells; None: with the settings as they are.
 
     areas, points: as for `make_geocells`; photos: those of the run (photo_id, latitude, longitude, country, split).
     """
-    settings = fitted(method, cells, areas, points, settings) if cells else settings
+    settings = fit_settings(method, cells, areas, points, settings) if cells else settings
     made = make_geocells(areas, points, settings, workers)
     found = photos.assign(cell_id=assign(made.cells, made.shaping, photos, method not in LATTICES))
     return measure(areas, made.cells, made.exceptions, found, made.shaping, settings)
 
 
-def fitted(
+def fit_settings(
     method: str, cells: int, areas: gpd.GeoDataFrame, points: pd.DataFrame, settings: Settings
 ) -> dict[str, Any]:
-    """Settings with which a method makes about so many cells: its limits, its resolution or its level."""
-    each = len(points) / cells
+    """Return settings with which a method makes about `cells` cells: limits, resolution or administrative level."""
+    photos_per_cell = len(points) / cells
     chosen = dict(settings) | {"method": method, "max_radius_km": None, "h3_resolution": None}
     if method == "admin":
         level = {"area": areas["area_id"], "region": areas["region_id"]}
         own = areas["country"].isin(points["country"])
         sizes = {name: abs(ids[own].nunique() - cells) for name, ids in level.items()}
-        return chosen | {"admin_level": min(sizes, key=sizes.get)}
+        return chosen | {"admin_level": min(sizes, key=lambda name: sizes[name])}
     if method == "h3":
-        return chosen | {"min_photos": each, "max_photos": each}
+        return chosen | {"min_photos": photos_per_cell, "max_photos": photos_per_cell}
     ratio = 1 if method == "kmeans" else settings["max_photos"] / settings["min_photos"]
-    low, high = each / 10, each * 10
-    for _ in range(TRIES):  # more photos in a cell, fewer cells
-        most = (low * high) ** 0.5
-        chosen |= {"max_photos": most, "min_photos": most / ratio}
-        made = _cells_of(method, areas, points, chosen)
-        if abs(made / cells - 1) <= CLOSE:
+    low, high = photos_per_cell / 10, photos_per_cell * 10
+    for _ in range(MAX_TRIALS):  # bisection on a logarithmic scale: more photos per cell make fewer cells
+        max_photos = (low * high) ** 0.5
+        chosen |= {"max_photos": max_photos, "min_photos": max_photos / ratio}
+        made = _count_cells(method, areas, points, chosen)
+        if abs(made / cells - 1) <= TOLERANCE:
             break
-        low, high = (most, high) if made > cells else (low, most)
+        low, high = (max_photos, high) if made > cells else (low, max_photos)
     return chosen
 
 
-def _cells_of(method: str, areas: gpd.GeoDataFrame, points: pd.DataFrame, settings: Settings) -> int:
+def _count_cells(method: str, areas: gpd.GeoDataFrame, points: pd.DataFrame, settings: Settings) -> int:
+    """Return the number of cells that a method makes; for k-means the number of centroids it starts from."""
     if method in LATTICES:
         return len(LATTICES[method](points["latitude"].to_numpy(), points["longitude"].to_numpy(), settings).key)
     if method == "kmeans":
         sizes = points.loc[points["country"].isin(areas["country"]), "country"].value_counts()
-        return sum(centre_count(size, settings["max_photos"]) for size in sizes)
+        return sum(centroid_count(size, settings["max_photos"]) for size in sizes)
     return len(make_geocells(areas, points, settings).cells)

@@ -1,4 +1,4 @@
-"""Coarser levels above the cells, each a union of what is below it: country, then groups of cells, then cells."""
+"""The levels above the cells, each node a union of nodes one level below: countries, groups of cells, cells."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,43 +7,45 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
-from homing.geocells.country import Settings
 from homing.geocells.geometry.land import union
-from homing.geocells.methods.divide import matched
+from homing.geocells.geometry.tessellation import add_shared_vertices
+from homing.geocells.methods.country import Settings
 from homing.geocells.methods.merge import merge_small
 from homing.sphere import from_vectors, unit_vectors
 
 
 def hierarchy(cells: gpd.GeoDataFrame, settings: Settings) -> pd.DataFrame:
-    """The nodes of all levels (table `hierarchy`): level 0 are the countries, the last level's nodes are the cell_ids.
+    """Return the nodes of all levels (table `hierarchy`): level 0 are countries, nodes of the last level are cell_ids.
 
-    With `method: hierarchy` each of `levels` lies between them: cells merged, inside their country, until a group has
-    that many times `min_photos`.
+    `method: hierarchy` adds a level for each factor of `levels`: cells merged within their country until each group has
+    factor * `min_photos` photos.
     """
     named = [("country", pd.factorize(cells["country"])[0])]
     if settings["method"] == "hierarchy":
         named += [
             (f"{factor:g} times min_photos", node)
-            for factor, node in _between(cells, sorted(settings["levels"]), settings)
+            for factor, node in _intermediate_levels(cells, sorted(settings["levels"]), settings)
         ][::-1]
     named.append(("cell", cells["cell_id"].to_numpy()))
     rows = [_level(number, named, cells) for number in range(len(named))]
     return pd.concat(rows, ignore_index=True)
 
 
-def _between(cells: gpd.GeoDataFrame, factors: Sequence[float], settings: Settings) -> list[tuple[float, np.ndarray]]:
-    """Each factor, the finest level first, and the group of each cell."""
+def _intermediate_levels(
+    cells: gpd.GeoDataFrame, factors: Sequence[float], settings: Settings
+) -> list[tuple[float, np.ndarray]]:
+    """Return each factor, the smallest (finest level) first, and the group of each cell, (cells,)."""
     node = np.arange(len(cells))
     found = []
     for factor in factors:
         limits = int(factor * settings["min_photos"]), int(factor * settings["max_photos"])
-        node = _merged(cells, node, *limits)
+        node = _merge_groups(cells, node, *limits)
         found.append((factor, node))
     return found
 
 
-def _merged(cells: gpd.GeoDataFrame, node: np.ndarray, smallest: int, largest: int) -> np.ndarray:
-    """Nodes (one for each cell) whose groups are merged where they have too few photos, country by country."""
+def _merge_groups(cells: gpd.GeoDataFrame, node: np.ndarray, min_photos: int, max_photos: int) -> np.ndarray:
+    """Merge groups of cells with too few photos, country by country. node: (cells,) group of each cell; so returned."""
     merged = np.empty(len(cells), dtype=np.int64)
     begin = 0
     for rows in cells.groupby("country", sort=True).indices.values():
@@ -53,13 +55,14 @@ def _merged(cells: gpd.GeoDataFrame, node: np.ndarray, smallest: int, largest: i
         photos = np.bincount(group, cells["photos"].to_numpy()[rows]).astype(np.int64)
         regions = [cells["region_id"].iloc[own[0]] for own in members]
         regions = [None if pd.isna(region) else region for region in regions]
-        for joined in merge_small(matched(land), regions, photos, smallest, largest):
+        for joined in merge_small(add_shared_vertices(land), regions, photos, min_photos, max_photos):
             merged[np.concatenate([members[number] for number in joined])] = begin
             begin += 1
     return merged
 
 
 def _level(number: int, named: Sequence[tuple[str, np.ndarray]], cells: gpd.GeoDataFrame) -> pd.DataFrame:
+    """Return the rows of one level. named: name and node of each cell, (cells,), of all levels."""
     name, node = named[number]
     _, first = np.unique(node, return_index=True)
     photos = cells["photos"].to_numpy()

@@ -1,6 +1,6 @@
-"""The geocells of a run by the configured method, country by country; all methods give the same table.
+"""The geocells of a run by the configured method, country by country. All methods return the same table.
 
-Deterministic, whatever the order of rows and the number of workers.
+The result does not depend on the order of rows or the number of workers.
 """
 
 import logging
@@ -14,16 +14,16 @@ import numpy as np
 import pandas as pd
 
 from homing.errors import HomingError
-from homing.geocells.country import Cells, Country, Settings
 from homing.geocells.describe import describe
+from homing.geocells.geometry.places import Places
 from homing.geocells.methods.admin import admin_cells
+from homing.geocells.methods.country import Cells, Country, Settings
 from homing.geocells.methods.kmeans import kmeans_cells
 from homing.geocells.methods.lattices import Lattice, h3_cells, quadtree_cells, s2_cells
 from homing.geocells.methods.semantic import exceptions, semantic_cells
-from homing.geocells.places import Places
 from homing.jobs.workers import run
 
-CLUSTER_FROM = 50_000  # photos; fewer are divided before a cluster has started
+CLUSTER_FROM = 50_000  # photos; fewer take less time than starting a cluster
 
 log = logging.getLogger(__name__)
 
@@ -37,44 +37,47 @@ BY_COUNTRY: dict[str, Callable[[Country, Settings], Cells]] = {
 
 
 class Partition(NamedTuple):
-    """Geocells, and the photos that shaped them."""
+    """Geocells and the photos that shaped them."""
 
     cells: gpd.GeoDataFrame  # columns as in docs/architecture.md
-    shaping: pd.DataFrame  # the points, with the cell of each (cell_id)
-    exceptions: list[dict[str, Any]]  # cells outside the limits: cell_id, country, photos, reason
+    shaping: pd.DataFrame  # the points, with the cell_id of each
+    exceptions: list[dict[str, Any]]  # cell_id, country, photos and reason of cells outside the limits
 
 
 def make_geocells(areas: gpd.GeoDataFrame, points: pd.DataFrame, settings: Settings, workers: int = 1) -> Partition:
-    """The geocells of `areas` (areas.parquet) shaped by `points` (photo_id, latitude, longitude, country, area_id).
+    """Partition `areas` (areas.parquet), shaped by `points` (photo_id, latitude, longitude, country, area_id).
 
-    Raises HomingError when no point lies in a country of the areas.
+    Raises HomingError if no point lies in a country of the areas.
     """
     points = points[points["country"].isin(areas["country"])].sort_values(["latitude", "longitude", "photo_id"])
     if points.empty:
         raise HomingError("geocells: no training photo lies in any administrative area; check labels.boundaries")
     lattice = settings["method"] in LATTICES
     made = [lattice_cells(areas, points, settings)] if lattice else _by_country(areas, points, settings, workers)
-    cells, shaping = [], []
+    cells: list[gpd.GeoDataFrame] = []
+    shaping: list[pd.DataFrame] = []
     for own_cells, own_points in made:
-        begin = sum(map(len, cells))
+        begin = sum(len(frame) for frame in cells)
         cells.append(own_cells)
         shaping.append(own_points.assign(cell_id=own_points["cell_id"] + begin))
-    frame = gpd.GeoDataFrame(pd.concat(cells, ignore_index=True), geometry="geometry", crs="EPSG:4326")
-    frame.insert(0, "cell_id", np.arange(len(frame), dtype=np.int32))
-    odd = frame[frame["exception"].notna()].rename(columns={"exception": "reason"})
-    log.info("%d cells in %d countries, %d outside the limits", len(frame), points["country"].nunique(), len(odd))
+    table = gpd.GeoDataFrame(pd.concat(cells, ignore_index=True), geometry="geometry", crs="EPSG:4326")
+    table.insert(0, "cell_id", np.arange(len(table), dtype=np.int32))
+    odd = table[table["exception"].notna()].rename(columns={"exception": "reason"})
+    log.info("%d cells in %d countries, %d outside the limits", len(table), points["country"].nunique(), len(odd))
     return Partition(
-        frame.drop(columns="exception"),
+        table.drop(columns="exception"),
         pd.concat(shaping, ignore_index=True),
         odd[["cell_id", "country", "photos", "reason"]].to_dict("records"),
     )
 
 
-Made = tuple[gpd.GeoDataFrame, pd.DataFrame]
+CellsAndPoints = tuple[gpd.GeoDataFrame, pd.DataFrame]  # with columns exception and cell_id (0.. in each country)
 
 
-def _by_country(areas: gpd.GeoDataFrame, points: pd.DataFrame, settings: Settings, workers: int) -> Iterator[Made]:
-    """The cells of each country, by its name; with several workers the countries with most photos are begun first."""
+def _by_country(
+    areas: gpd.GeoDataFrame, points: pd.DataFrame, settings: Settings, workers: int
+) -> Iterator[CellsAndPoints]:
+    """Yield the cells of each country by its name; several workers start with the countries with most photos."""
     own_points = dict(list(points.groupby("country", sort=True)))
     own_areas = dict(list(areas[areas["country"].isin(list(own_points))].groupby("country")))
     if workers == 1 or len(points) < CLUSTER_FROM:
@@ -94,28 +97,28 @@ def _by_country(areas: gpd.GeoDataFrame, points: pd.DataFrame, settings: Setting
         yield made[country]
 
 
-def saved_country_cells(areas: str, points: str, settings: Settings) -> Made:
-    """The same for a country whose areas and points lie in files."""
+def saved_country_cells(areas: str, points: str, settings: Settings) -> CellsAndPoints:
+    """Return `country_cells` of areas and points in GeoParquet and Parquet files."""
     return country_cells(gpd.read_parquet(areas), pd.read_parquet(points), settings)
 
 
-def country_cells(areas: gpd.GeoDataFrame, points: pd.DataFrame, settings: Settings) -> Made:
-    """The cells of one country with why they are outside the limits (column exception), and the points with theirs."""
+def country_cells(areas: gpd.GeoDataFrame, points: pd.DataFrame, settings: Settings) -> CellsAndPoints:
+    """Return the cells of one country, with the reason why one is outside the limits, and the points with theirs."""
     country, place = Country.of(areas, points)
     cells = BY_COUNTRY[settings["method"]](country, settings)
     cell = cells.cell[place]
     described = describe(cells, country, points, cell)
-    heaviest = np.zeros(len(described), dtype=np.int64)
-    np.maximum.at(heaviest, cells.cell, country.places.photos)
+    fullest = np.zeros(len(described), dtype=np.int64)
+    np.maximum.at(fullest, cells.cell, country.places.photos)
     semantic = settings["method"] in ("semantic", "hierarchy")
     on_land_km = country.places.radii_km(cells.cell, len(described))
-    sizes = described["photos"].to_numpy(), heaviest, described["radius_km"].to_numpy(), on_land_km
+    sizes = described["photos"].to_numpy(), fullest, described["radius_km"].to_numpy(), on_land_km
     reasons = exceptions(*sizes, settings) if semantic else None
     return described.assign(exception=pd.Series(reasons, dtype=object)), points.assign(cell_id=cell)
 
 
-def lattice_cells(areas: gpd.GeoDataFrame, points: pd.DataFrame, settings: Settings) -> Made:
-    """The cells of a lattice, which know no borders: named by their keys, each in the country of most of its photos."""
+def lattice_cells(areas: gpd.GeoDataFrame, points: pd.DataFrame, settings: Settings) -> CellsAndPoints:
+    """Return the cells of a lattice, named by their keys; a cell belongs to the country of most of its photos."""
     lattice = LATTICES[settings["method"]](points["latitude"].to_numpy(), points["longitude"].to_numpy(), settings)
     places, place = Places.of(points["latitude"].to_numpy(), points["longitude"].to_numpy())
     areas = areas.drop(columns="geometry").sort_values("area_id", ignore_index=True)

@@ -1,8 +1,8 @@
-"""Labels: what is at each photo's coordinates, looked up in boundaries and rasters.
+"""Labels: administrative area, climate and other values at each photo's coordinates.
 
-editions, boundaries     administrative areas of several makers become one table
-exact, cells, borders, grid, areas    which of them holds a point, or is nearest
-pixels, rasters          what a raster says there
-curve, measure, known    many look-ups in a good order, on many workers, and none of them twice
-label, agreement         the table of labels, and how it agrees with what a collection says
+editions, boundaries                  read administrative areas of several publishers into one table
+exact, cells, borders, grid, areas    point in polygon, and the nearest area
+pixels, rasters                       raster values at points, and the nearest valid pixel
+curve, measure, cache                 look-ups in the order of a space-filling curve, in parallel, cached
+label, agreement                      the table of labels, and its agreement with the collection's own labels
 """

@@ -1,4 +1,4 @@
-"""What a collection says about its photos, beside what is looked up here: which of the two is wrong is for a person."""
+"""Compare the labels that a collection gives its photos with those looked up here; a person decides which is wrong."""
 
 import csv
 import logging
@@ -20,10 +20,11 @@ PAIRS = {  # column of the photo table -> column of the labels
 
 
 def compare(photos: str | Path, labels: str | Path, country_codes: dict[str, str]) -> pd.DataFrame:
-    """How many photos have each pair of values, columns `COLUMNS`, the most frequent first; empty if nothing is given.
+    """Count the photos of each pair of given and looked-up value; columns `COLUMNS`, the most frequent pairs first.
 
-    photos and labels: tables of the same photos. Country codes of two letters are translated by `country_codes` before
-    they are compared. A photo counts for a label where both the collection and we say something.
+    photos and labels: tables of the same photos, in the same order. country_codes: ISO 3166-1 alpha-2 to alpha-3,
+    applied to given countries. A photo counts for a label only where both values are present; the result is empty if
+    the collection gives no labels.
     """
     parts = [pd.DataFrame(columns=COLUMNS)]
     for given_name, name in PAIRS.items():
@@ -47,6 +48,6 @@ def compare(photos: str | Path, labels: str | Path, country_codes: dict[str, str
 
 
 def read_country_codes(driving_side: str | Path) -> dict[str, str]:
-    """ISO 3166-1 codes of two letters and their three letters, from the table of driving sides ("NA" is Namibia)."""
+    """Read ISO 3166-1 alpha-2 codes and their alpha-3 codes from the table of driving sides ("NA" is Namibia)."""
     with Path(driving_side).open(newline="", encoding="utf-8") as file:
         return {row["iso_a2"]: row["iso_a3"] for row in csv.DictReader(file) if row["iso_a2"] and row["iso_a3"]}

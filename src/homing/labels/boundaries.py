@@ -1,4 +1,4 @@
-"""Administrative areas become one table: each country in the deepest level it has."""
+"""One table of administrative areas, each country at the deepest level it has."""
 
 import csv
 import logging
@@ -21,46 +21,48 @@ NAMES = ["area_id", "area", "region_id", "region", "country", "country_name"]
 
 
 def read_areas(files: Sequence[Path]) -> gpd.GeoDataFrame:
-    """The areas of an edition (see `editions`) with the columns of `NAMES`; geometries valid, EPSG:4326, by area_id.
+    """Read the areas of an edition (see `editions`): columns `NAMES` and valid geometries in EPSG:4326, by area_id.
 
-    A country is made of its second-level areas, with the first-level areas of regions that have none, else of its
-    first-level areas, else it is one area. Raises HomingError when no edition is recognised, or a layer or column it
-    needs is missing.
+    A country consists of its second-level areas, with the first-level areas of regions that have none; without a second
+    level of its first-level areas, else it is one area. Raises HomingError if no edition is recognised, or a layer or
+    column it needs is missing.
     """
     parts: list[gpd.GeoDataFrame] = []
     for name, areas in read_levels(files):
         added = _not_covered(areas, parts)
         log.info("%s: %d areas of %d countries", name, len(added), added["unit"].nunique())
         parts.append(added)
-    areas = _settled(pd.concat(parts, ignore_index=True))
+    areas = _with_settled_codes(pd.concat(parts, ignore_index=True))
     areas = _with_unique_ids(areas).sort_values("area_id", ignore_index=True)
     return _repaired(areas, Path(files[0]))[[*NAMES, "geometry"]]
 
 
 def _not_covered(areas: gpd.GeoDataFrame, deeper: Sequence[gpd.GeoDataFrame]) -> gpd.GeoDataFrame:
-    """Areas of a level that no deeper level is made of: of countries without one, and regions that it leaves out."""
+    """Return the areas of a level that no deeper level covers: of countries without one, and regions it leaves out."""
     if not deeper:
         return areas
     below = pd.concat(deeper, ignore_index=True)
-    of_country = areas["unit"].isin(below["unit"])
-    left_out = of_country & areas["region_id"].notna() & ~areas["region_id"].isin(below["region_id"])
-    if left_out.any():  # a region may have other ids below: something of it must be nobody's
-        points = areas.loc[left_out, ["unit"]].set_geometry(areas.geometry[left_out].representative_point())
+    in_deeper = areas["unit"].isin(below["unit"])
+    uncovered = in_deeper & areas["region_id"].notna() & ~areas["region_id"].isin(below["region_id"])
+    if (
+        uncovered.any()
+    ):  # the deeper level may use another region_id: keep a region only if a point of it is in no deeper area
+        points = areas.loc[uncovered, ["unit"]].set_geometry(areas.geometry[uncovered].representative_point())
         taken = points.sjoin(below[["geometry"]], predicate="intersects").index
-        left_out &= ~areas.index.isin(taken)
-    return areas[~of_country | left_out]
+        uncovered &= ~areas.index.isin(taken)
+    return areas[~in_deeper | uncovered]
 
 
 def settled_codes() -> dict[str, tuple[str, str]]:
-    """Country code and name of what has a code of its own in GADM and none in ISO 3166, or the reverse.
+    """Read country code and name by GADM's code of a country or region, where GADM and ISO 3166 disagree.
 
-    By GADM's code of the country or of the region; no country: the area is none (the Caspian Sea).
+    An empty country code means that the area is no land (the Caspian Sea).
     """
     with SETTLED.open(newline="", encoding="utf-8") as file:
         return {row["gid"]: (row["country"], row["name"]) for row in csv.DictReader(file)}
 
 
-def _settled(areas: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+def _with_settled_codes(areas: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     codes = settled_codes()
     key = areas["region_id"].where(areas["region_id"].isin(codes), areas["country"])
     found = key.isin(codes)
@@ -70,7 +72,7 @@ def _settled(areas: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
 
 
 def _with_unique_ids(areas: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """Real files repeat ids; each repetition gets a number."""
+    """Number repeated area ids, which real files have."""
     repeated = areas.groupby("area_id").cumcount()
     if repeated.any():
         log.warning("%d repeated area ids were numbered", int((repeated > 0).sum()))
@@ -79,7 +81,7 @@ def _with_unique_ids(areas: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
 
 
 def _repaired(areas: gpd.GeoDataFrame, path: Path) -> gpd.GeoDataFrame:
-    """Invalid rings repaired, polygons only, empty areas left out; each counted in the log."""
+    """Repair invalid rings, keep polygons only, wrap at 180 degrees, drop empty areas; log how many of each."""
     geometry = areas.geometry.to_numpy()
     invalid = ~shapely.is_valid(geometry)
     if invalid.any():
@@ -87,8 +89,10 @@ def _repaired(areas: gpd.GeoDataFrame, path: Path) -> gpd.GeoDataFrame:
             "%s: %d invalid areas repaired, first %s", path.name, invalid.sum(), areas["area_id"][invalid].iloc[0]
         )
         geometry[invalid] = shapely.make_valid(geometry[invalid])
-    lines = ~np.isin(shapely.get_type_id(geometry), (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON))
-    geometry[lines] = [polygons_of(shape) for shape in geometry[lines]]
+    not_polygon = ~np.isin(
+        shapely.get_type_id(geometry), (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
+    )
+    geometry[not_polygon] = [polygons_of(shape) for shape in geometry[not_polygon]]
     beyond = np.abs(shapely.bounds(geometry)[:, [0, 2]]).max(axis=1) > 180
     if beyond.any():
         log.warning("%s: %d areas reach beyond 180 degrees and were wrapped", path.name, beyond.sum())
@@ -101,16 +105,16 @@ def _repaired(areas: gpd.GeoDataFrame, path: Path) -> gpd.GeoDataFrame:
 
 
 def _wrapped(shape: shapely.Geometry) -> shapely.Geometry:
-    """What lies beyond 180 degrees, moved to where it is on the other side."""
+    """Move what lies beyond 180 degrees to the other side of the antimeridian."""
     parts = []
-    for turn in (-360, 0, 360):
-        moved = affinity.translate(shape, turn)
+    for shift in (-360, 0, 360):
+        moved = affinity.translate(shape, shift)
         parts.append(polygons_of(shapely.GeometryCollection([shapely.clip_by_rect(moved, -180, -90, 180, 90)])))
     return polygons_of(shapely.GeometryCollection([shapely.make_valid(shapely.union_all(parts))]))
 
 
 def polygons_of(shape: shapely.Geometry) -> shapely.Geometry:
-    """The surface of a geometry collection."""
+    """Return the union of the polygons of a geometry collection."""
     parts = shapely.get_parts(shape)
     nested = [polygons_of(part) for part in parts] if shape.geom_type == "GeometryCollection" else list(parts)
     surfaces = [part for part in nested if part.geom_type in ("Polygon", "MultiPolygon") and not part.is_empty]

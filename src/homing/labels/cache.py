@@ -1,4 +1,4 @@
-"""What was looked up before is not looked up again: a table of coordinates and answers, with what each depended on."""
+"""A cache of look-ups: a table of coordinates and results, with the identity of the data that each result came from."""
 
 import hashlib
 import inspect
@@ -19,51 +19,50 @@ from homing.labels.measure import Lookup, column_type, measure
 
 log = logging.getLogger(__name__)
 
-IDENTITIES = b"homing.identities"  # key of the file's metadata
+IDENTITIES = b"homing.identities"  # key in the metadata of the Parquet file
 
 
-def measure_unknown(
+def measure_with_cache(
     latitude: np.ndarray,
     longitude: np.ndarray,
     lookups: Sequence[Lookup],
-    tables_of_known: Sequence[Path],
+    cache_paths: Sequence[Path],
     **resources: int,
 ) -> dict[str, np.ndarray]:
-    """All columns of all look-ups at points in the order of the curve, as `measure`; what is known is not looked up.
+    """Return all columns of all look-ups at points, as `measure` does; only points that are not cached are looked up.
 
-    tables_of_known: written by `write_known`, together in the order of the curve.
+    The points are in the order of the curve, and so are the tables of `cache_paths` (from `write_cache`), one after the
+    other. A look-up whose identity has changed is made for all points.
     """
-    known = _Known(tables_of_known, latitude, longitude)
-    valid = [lookup for lookup in lookups if known.holds(lookup)]
+    cache = _Cache(cache_paths, latitude, longitude)
+    valid = [lookup for lookup in lookups if cache.is_valid(lookup)]
     others = [lookup for lookup in lookups if lookup not in valid]
     columns: dict[str, np.ndarray] = {}
     if others:
         log.info("%s: %d photos", ", ".join(lookup.name for lookup in others), len(latitude))
         columns |= measure(latitude, longitude, others, **resources)
     if valid:
-        new = np.flatnonzero(known.place < 0)
-        log.info(
-            "%s: %d photos, %d known", ", ".join(lookup.name for lookup in valid), len(new), len(latitude) - len(new)
-        )
-        fresh = measure(latitude[new], longitude[new], valid, **resources)
-        for name in fresh:
-            columns[name] = known.column(name)
-            columns[name][new] = fresh[name]
+        missing = np.flatnonzero(cache.row < 0)
+        names = ", ".join(lookup.name for lookup in valid)
+        log.info("%s: %d photos, %d cached", names, len(missing), len(latitude) - len(missing))
+        for name, values in measure(latitude[missing], longitude[missing], valid, **resources).items():
+            columns[name] = cache.column(name)
+            columns[name][missing] = values
     return columns
 
 
-def write_known(
+def write_cache(
     path: str | Path,
     latitude: np.ndarray,
     longitude: np.ndarray,
     columns: Mapping[str, np.ndarray],
     lookups: Sequence[Lookup],
 ) -> None:
-    """The table `measured` of points in the order of the curve."""
+    """Write look-ups at points in the order of the curve as a table `measured`."""
     identities = json.dumps({lookup.name: identity_of(lookup) for lookup in lookups})
     with tables.writer(path, "measured", {IDENTITIES: identities.encode()}) as out:
-        for start in range(0, max(1, len(latitude)), tables.PIECE):
-            piece = slice(start, start + tables.PIECE)
+        for start in range(0, max(1, len(latitude)), tables.CHUNK_ROWS):
+            piece = slice(start, start + tables.CHUNK_ROWS)
             out.add(
                 pa.table(
                     {"latitude": latitude[piece], "longitude": longitude[piece]}
@@ -73,7 +72,7 @@ def write_known(
 
 
 def as_arrow(values: np.ndarray) -> pa.Array:
-    """A column with nulls where `column_type` has its sign for missing."""
+    """Convert a column to Arrow, with nulls for NOTHING (integers) or NaN (floats)."""
     missing = values == NOTHING if values.dtype == np.int32 else np.isnan(values)
     return pa.array(values, mask=missing)
 
@@ -84,28 +83,28 @@ def identity_of(lookup: Lookup) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-class _Known:
-    """Tables of known points, and where in them each asked point stands (-1: nowhere)."""
+class _Cache:
+    """Cached tables, and the row of each requested point in them (-1: not cached)."""
 
     def __init__(self, paths: Sequence[Path], latitude: np.ndarray, longitude: np.ndarray) -> None:
         self.paths = [path for path in paths if Path(path).exists()]
-        self.place = np.full(len(latitude), -1, dtype=np.int64)
+        self.row = np.full(len(latitude), -1, dtype=np.int64)
         self.identities: list[dict[str, str]] = []
         try:
-            self.identities = [json.loads(tables.metadata(path, "measured")[IDENTITIES]) for path in self.paths]
-            self.place = matches(latitude, longitude, self._read("latitude"), self._read("longitude"))
+            self.identities = [json.loads(tables.read_metadata(path, "measured")[IDENTITIES]) for path in self.paths]
+            self.row = matches(latitude, longitude, self._read("latitude"), self._read("longitude"))
         except (HomingError, KeyError) as error:
-            log.warning("what was known is not used: %s", error)
+            log.warning("the cache of look-ups is not used: %s", error)
             self.paths = []
 
-    def holds(self, lookup: Lookup) -> bool:
-        """Whether the tables have the answers of this look-up, as it would give them now."""
+    def is_valid(self, lookup: Lookup) -> bool:
+        """True if every table holds this look-up, made from the same data by the same code."""
         return bool(self.paths) and all(found.get(lookup.name) == identity_of(lookup) for found in self.identities)
 
     def column(self, name: str) -> np.ndarray:
-        """The column at the asked points; what is not known is to be filled in."""
+        """Return the column (n,) at the requested points; rows that are not cached are arbitrary."""
         values = self._read(name)
-        return values[np.maximum(self.place, 0)] if len(values) else np.empty(len(self.place), column_type(name))
+        return values[np.maximum(self.row, 0)] if len(values) else np.empty(len(self.row), column_type(name))
 
     def _read(self, name: str) -> np.ndarray:
         parts = [tables.read_arrow(path, "measured", [name])[name] for path in self.paths]

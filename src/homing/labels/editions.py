@@ -1,4 +1,4 @@
-"""Editions of administrative areas, read level by level in one form: GADM 4.1 and 3.6, CGAZ, Natural Earth."""
+"""Readers of administrative areas: GADM 4.1 and 3.6, geoBoundaries CGAZ and Natural Earth, level by level."""
 
 import logging
 import re
@@ -16,23 +16,23 @@ from homing.errors import HomingError
 
 log = logging.getLogger(__name__)
 
-# Of a level, beside its geometry. `unit` is the edition's own code of the country, before codes are made alike.
+# Columns of a level, beside its geometry. `unit` is the edition's own code of the country, before normalisation.
 COLUMNS = ["unit", "area_id", "area", "region_id", "region", "country", "country_name"]
 MAX_UNPACKED_BYTES = 50e9
-MISSING = ("", "NA", "-99", "None")  # how the editions write that there is no name or code
+MISSING = ("", "NA", "-99", "None")  # what the editions write for a missing name or code
 
 Levels = Iterator[tuple[str, gpd.GeoDataFrame]]
 
 
 def read_levels(files: Sequence[Path]) -> Levels:
-    """The levels of an edition, the deepest first, each with the columns of `COLUMNS`, in EPSG:4326.
+    """Yield name and areas of each level of an edition, the deepest first; columns `COLUMNS`, EPSG:4326.
 
-    Raises HomingError when no edition is known by these file names, or a layer or column it needs is missing.
+    The edition is recognised by its file names. Raises HomingError if none is, or a layer or column is missing.
     """
     for pattern, read in EDITIONS.items():
-        mine = [Path(path) for path in files if re.fullmatch(pattern, Path(path).name)]
-        if mine:
-            yield from read(mine)
+        matching = [Path(path) for path in files if re.fullmatch(pattern, Path(path).name)]
+        if matching:
+            yield from read(matching)
             return
     raise HomingError(
         f"boundaries: none of {[Path(path).name for path in files]} is a GeoPackage of GADM's layers, "
@@ -40,16 +40,16 @@ def read_levels(files: Sequence[Path]) -> Levels:
     )
 
 
-def _gadm(files: Sequence[Path]) -> Levels:
-    """One GeoPackage, zipped or not: layers ADM_0 ... (4.1) or level0 ... (3.6, which calls the country NAME_0)."""
+def _read_gadm(files: Sequence[Path]) -> Levels:
+    """Read a GeoPackage, zipped or not, with layers ADM_0 ... (4.1) or level0 ... (3.6; the country is NAME_0)."""
     if files[0].suffix == ".gpkg":
-        yield from _gadm_package(files[0])
+        yield from _read_gadm_package(files[0])
         return
     with tempfile.TemporaryDirectory() as folder:
-        yield from _gadm_package(_unpacked(files[0], Path(folder)))
+        yield from _read_gadm_package(_extract_geopackage(files[0], Path(folder)))
 
 
-def _gadm_package(path: Path) -> Levels:
+def _read_gadm_package(path: Path) -> Levels:
     layers = [name for name, _ in pyogrio.list_layers(path)]
     pattern = next((pattern for pattern in ("ADM_{}", "level{}") if pattern.format(0) in layers), None)
     if pattern is None:
@@ -60,42 +60,44 @@ def _gadm_package(path: Path) -> Levels:
             log.info("%s: no such layer; countries keep the level above it", layer)
             continue
         needed = ["GID_0"] + [f"{name}_{depth}" for depth in range(1, number + 1) for name in ("GID", "NAME")]
-        frame = _read(path, needed, layer)
+        frame = _read_layer(path, needed, layer)
         frame["NAME_0"] = frame.get("COUNTRY", frame.get("NAME_0", frame["GID_0"]))
         columns = {
             "unit": frame["GID_0"],
             "area_id": frame[f"GID_{number}"],
-            "area": _named(frame[f"NAME_{number}"]),
+            "area": _without_placeholders(frame[f"NAME_{number}"]),
             "region_id": frame["GID_1"] if number else None,
-            "region": _named(frame["NAME_1"]) if number else None,
+            "region": _without_placeholders(frame["NAME_1"]) if number else None,
             "country": frame["GID_0"],
             "country_name": frame["NAME_0"],
         }
         yield layer, _level(columns, frame)
 
 
-def _cgaz(files: Sequence[Path]) -> Levels:
-    """One GeoPackage a level. Where a country has no second level, that file holds its first, or the whole of it.
+def _read_cgaz(files: Sequence[Path]) -> Levels:
+    """Read one GeoPackage per level. For a country without second level, that file holds its first level or all of it.
 
-    A second-level area does not name its region: it is the first-level area that holds a point inside it.
+    A second-level area does not name its region; it is the first-level area that contains a point of it.
     """
-    by_level = {int(re.search(r"ADM(\d)", path.name).group(1)): path for path in files}
+    by_level = {int(path.stem[-1]): path for path in files}  # geoBoundariesCGAZ_ADM2.gpkg
     needed = ["shapeGroup", "shapeName", "shapeType", "shapeID"]
-    frames = {number: _read(path, needed) for number, path in by_level.items()}
+    frames = {number: _read_layer(path, needed) for number, path in by_level.items()}
     if 0 not in frames:
         raise HomingError(f"boundaries: geoBoundariesCGAZ_ADM0.gpkg is not among {[path.name for path in files]}")
-    names = _named(frames[0]["shapeName"]).groupby(frames[0]["shapeGroup"]).first()
+    names = _without_placeholders(frames[0]["shapeName"]).groupby(frames[0]["shapeGroup"]).first()
     for number in sorted(frames, reverse=True):
         frame = frames[number]
         depth = frame["shapeType"].str.extract(r"ADM(\d)", expand=False).astype(float).fillna(number)
-        own = pd.DataFrame({"region_id": frame["shapeID"], "region": _named(frame["shapeName"])}).where(depth == 1)
+        own = pd.DataFrame({"region_id": frame["shapeID"], "region": _without_placeholders(frame["shapeName"])}).where(
+            depth == 1
+        )
         deeper = (depth > 1).to_numpy()
         if deeper.any() and 1 in frames:
             own.loc[deeper] = _regions_of(frame[deeper], frames[1])
         columns = {
             "unit": frame["shapeGroup"],
             "area_id": frame["shapeID"],
-            "area": _named(frame["shapeName"]),
+            "area": _without_placeholders(frame["shapeName"]),
             "region_id": own["region_id"],
             "region": own["region"],
             "country": frame["shapeGroup"],
@@ -105,29 +107,29 @@ def _cgaz(files: Sequence[Path]) -> Levels:
 
 
 def _regions_of(areas: gpd.GeoDataFrame, regions: gpd.GeoDataFrame) -> pd.DataFrame:
-    """shapeID and name of the first-level area of the same country around a point inside each area, (n, 2)."""
+    """Return region_id and region (n, 2): the first-level area of the same country at a point inside each area."""
     points = areas[["shapeGroup"]].set_geometry(areas.geometry.representative_point())
     found = points.sjoin(regions[["shapeGroup", "shapeID", "shapeName", "geometry"]], predicate="intersects")
     found = found[found["shapeGroup_left"] == found["shapeGroup_right"]].sort_values("shapeID")
     found = found[~found.index.duplicated()].reindex(areas.index)
-    lost = found["shapeID"].isna()
-    if lost.any():
-        log.warning("%d second-level areas lie in no first-level area of their country", lost.sum())
+    without_region = found["shapeID"].isna()
+    if without_region.any():
+        log.warning("%d second-level areas lie in no first-level area of their country", without_region.sum())
     return found[["shapeID", "shapeName"]].set_axis(["region_id", "region"], axis="columns")
 
 
-def _natural_earth(files: Sequence[Path]) -> Levels:
-    """Shapefiles in zips: countries; states and provinces. ISO codes are "-99" for some, ADM0_A3 is there for all."""
+def _read_natural_earth(files: Sequence[Path]) -> Levels:
+    """Read zipped shapefiles of countries, and of states and provinces. Where the ISO code is "-99", use ADM0_A3."""
     paths = {("states" in path.name): path for path in files}
     if False not in paths:
         raise HomingError(f"boundaries: ne_10m_admin_0_countries.zip is not among {[path.name for path in files]}")
-    countries = _read(paths[False], ["ADM0_A3", "ISO_A3_EH", "NAME"])
+    countries = _read_layer(paths[False], ["ADM0_A3", "ISO_A3_EH", "NAME"])
     code = countries["ISO_A3_EH"].where(~countries["ISO_A3_EH"].isin(MISSING), countries["ADM0_A3"])
     codes = dict(zip(countries["ADM0_A3"], code, strict=True))
     names = dict(zip(countries["ADM0_A3"], countries["NAME"], strict=True))
     if True in paths:
-        states = _read(paths[True], ["adm0_a3", "adm1_code", "name"])
-        unit, name = states["adm0_a3"], _named(states["name"])
+        states = _read_layer(paths[True], ["adm0_a3", "adm1_code", "name"])
+        unit, name = states["adm0_a3"], _without_placeholders(states["name"])
         columns = {"unit": unit, "area_id": states["adm1_code"], "area": name}
         columns |= {"region_id": states["adm1_code"], "region": name}
         columns |= {"country": unit.map(codes).fillna(unit), "country_name": unit.map(names).fillna(unit)}
@@ -138,14 +140,14 @@ def _natural_earth(files: Sequence[Path]) -> Levels:
 
 
 EDITIONS = {
-    r"geoBoundariesCGAZ_ADM\d\.gpkg": _cgaz,
-    r"ne_\d+m_admin_[01]_\w+\.zip": _natural_earth,
-    r".*\.(gpkg|zip)": _gadm,
+    r"geoBoundariesCGAZ_ADM\d\.gpkg": _read_cgaz,
+    r"ne_\d+m_admin_[01]_\w+\.zip": _read_natural_earth,
+    r".*\.(gpkg|zip)": _read_gadm,
 }
 
 
-def _read(path: Path, needed: Sequence[str], layer: str | None = None) -> gpd.GeoDataFrame:
-    """A layer with the columns it needs, in EPSG:4326. Zips of shapefiles are read where they lie."""
+def _read_layer(path: Path, needed: Sequence[str], layer: str | None = None) -> gpd.GeoDataFrame:
+    """Read a layer and check its columns; return it in EPSG:4326. Zipped shapefiles are read in place."""
     where = f"{path.name}: layer {layer}" if layer else path.name
     try:
         frame = pyogrio.read_dataframe(f"/vsizip/{path}" if path.suffix == ".zip" else path, layer=layer)
@@ -160,16 +162,17 @@ def _read(path: Path, needed: Sequence[str], layer: str | None = None) -> gpd.Ge
 
 
 def _level(columns: dict[str, pd.Series | None], frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Return the columns of a level with the geometries of the frame they were made from."""
     return gpd.GeoDataFrame(columns, columns=COLUMNS, geometry=frame.geometry.to_numpy(), crs=frame.crs)
 
 
-def _named(names: pd.Series) -> pd.Series:
-    """The editions write the text "NA" and others where a name is missing."""
+def _without_placeholders(names: pd.Series) -> pd.Series:
+    """Replace the placeholders of missing names (`MISSING`) by None."""
     return names.where(names.notna() & ~names.isin(MISSING), None)
 
 
-def _unpacked(archive: Path, folder: Path) -> Path:
-    """The one GeoPackage of a zip, extracted under a name of our own, so that no path in the archive is followed."""
+def _extract_geopackage(archive: Path, folder: Path) -> Path:
+    """Extract the only GeoPackage of a zip under a fixed name, so that no path in the archive is followed."""
     try:
         with zipfile.ZipFile(archive) as content:
             members = [member for member in content.infolist() if member.filename.endswith(".gpkg")]

@@ -1,4 +1,4 @@
-"""All labels of a photo table: looked up along a space-filling curve, then named, and written in the photos' order."""
+"""The table of labels: look-ups along a space-filling curve, joined with names, in the order of the photos."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from homing.files import atomic_path
 from homing.labels import agreement
 from homing.labels.areas import AreaLookup
 from homing.labels.boundaries import NAMES
-from homing.labels.cache import as_arrow, measure_unknown, write_known
+from homing.labels.cache import as_arrow, measure_with_cache, write_cache
 from homing.labels.curve import curve_order
 from homing.labels.measure import Lookup
 from homing.labels.rasters import LABELS, RasterLookup, Rules, raster_path
@@ -24,14 +24,14 @@ Files = Mapping[str, Sequence[str]]
 
 
 def lookups_of(grid: str | Path, rasters: Files, settings: Mapping[str, Any]) -> list[Lookup]:
-    """The look-ups that the section `labels` of the configuration asks for; stacks, which take longest, come first."""
-    found: list[Lookup] = [raster_lookup(name, rasters[name], settings[name]) for name in LABELS]
-    found.append(AreaLookup(str(grid), settings["boundaries"]["nearest_km"]))
-    return sorted(found, key=lambda lookup: -len(getattr(lookup, "layers", "")))
+    """Return the look-ups of the section `labels` of the configuration; stacks take longest and come first."""
+    stacks = [raster_lookup(name, rasters[name], settings[name]) for name in LABELS]
+    stacks.sort(key=lambda lookup: -len(lookup.layers))
+    return [*stacks, AreaLookup(str(grid), settings["boundaries"]["nearest_km"])]
 
 
 def raster_lookup(name: str, files: Sequence[str], settings: Mapping[str, Any]) -> RasterLookup:
-    """The look-up of one raster label. A `member` with {month} is a stack of twelve layers."""
+    """Return the look-up of one raster label. A `member` with {month} makes a stack of twelve layers."""
     member = settings.get("member")
     members = [member.format(month=month) for month in range(1, 13)] if member and "{month" in member else [member]
     counts = settings.get("unit") == "count"
@@ -48,16 +48,16 @@ def label_tile(
     photos: str | Path,
     lookups: Sequence[Lookup],
     output: str | Path,
-    known: str | Path,
+    cache: str | Path,
     tile: int,
     tiles: int,
     **resources: int,
 ) -> None:
-    """Look up one of several stretches of the curve, for `label_photos` to take as known."""
-    latitude, longitude, _ = _on_curve(photos)
+    """Look up one of `tiles` equal slices of the curve and write it for `label_photos`; cache: as there."""
+    latitude, longitude, _ = _points_on_curve(photos)
     part = slice(len(latitude) * tile // tiles, len(latitude) * (tile + 1) // tiles)
-    columns = measure_unknown(latitude[part], longitude[part], lookups, [Path(known)], **resources)
-    write_known(output, latitude[part], longitude[part], columns, lookups)
+    columns = measure_with_cache(latitude[part], longitude[part], lookups, [Path(cache)], **resources)
+    write_cache(output, latitude[part], longitude[part], columns, lookups)
 
 
 def label_photos(
@@ -67,19 +67,18 @@ def label_photos(
     driving_side: str | Path,
     output: str | Path,
     agreement_csv: str | Path,
-    known: str | Path,
+    cache: str | Path,
     tiles: Sequence[str | Path] = (),
     **resources: int,
 ) -> None:
-    """Write the `labels` table of a photo table, in its order.
+    """Write the `labels` table of a photo table, in its order, and its agreement with the collection (`agreement`).
 
-    `known` keeps what was looked up, so that further photos, or another edition of one raster, are all that is looked
-    up the next time; `tiles` are parts that other jobs have done. `resources` are those of `measure`. Beside the
-    labels, how often each agrees with what the collection says of its photos (see `agreement`).
+    cache: table of earlier look-ups, replaced by the new ones; next time only new photos and changed sources are looked
+    up. tiles: tables of `label_tile`, used instead of the cache. resources: `workers` and `memory_mb` of `measure`.
     """
-    latitude, longitude, order = _on_curve(photos)
-    columns = measure_unknown(latitude, longitude, lookups, [Path(path) for path in tiles or [known]], **resources)
-    write_known(known, latitude, longitude, columns, lookups)
+    latitude, longitude, order = _points_on_curve(photos)
+    columns = measure_with_cache(latitude, longitude, lookups, [Path(path) for path in tiles or [cache]], **resources)
+    write_cache(cache, latitude, longitude, columns, lookups)
     for name, values in columns.items():
         columns[name] = np.empty_like(values)
         columns[name][order] = values
@@ -88,8 +87,8 @@ def label_photos(
         agreement.compare(photos, output, agreement.read_country_codes(driving_side)).to_csv(partial, index=False)
 
 
-def _on_curve(photos: str | Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Latitude and longitude of all photos along the curve, and the row of each."""
+def _points_on_curve(photos: str | Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return latitude and longitude of all photos in the order of the curve, and the row of each in the table."""
     frame = tables.read(photos, "photos", columns=["latitude", "longitude"])
     latitude, longitude = frame["latitude"].to_numpy(), frame["longitude"].to_numpy()
     order = curve_order(latitude, longitude)
@@ -108,17 +107,17 @@ def _write_labels(
     left = pa.array([sides.get(country) for country in names["country"].to_pylist()], pa.bool_())
     names = names.append_column("drives_on_left", left).combine_chunks()
     start = 0
-    with tables.writer(output, "labels") as out:
-        for batch in pq.ParquetFile(photos).iter_batches(tables.PIECE, columns=["photo_id", "captured_at"]):
+    with tables.writer(output, "labels") as writer:
+        for batch in pq.ParquetFile(photos).iter_batches(tables.CHUNK_ROWS, columns=["photo_id", "captured_at"]):
             piece = {name: as_arrow(values[start : start + len(batch)]) for name, values in columns.items()}
             named = names.take(piece.pop("area_number"))
             month = pc.month(batch["captured_at"])
             piece |= {"photo_id": batch["photo_id"], "month": month}
-            out.add(pa.table(piece | dict(zip(named.column_names, named.columns, strict=True))))
+            writer.add(pa.table(piece | dict(zip(named.column_names, named.columns, strict=True))))
             start += len(batch)
 
 
 def read_driving_sides(path: str | Path) -> dict[str, bool]:
-    """Whether people drive on the left, by ISO3 or GADM code ("NA" is Namibia, not missing)."""
+    """Read whether traffic keeps left, by ISO 3166-1 alpha-3 or GADM code ("NA" is Namibia, not missing)."""
     with Path(path).open(newline="", encoding="utf-8") as file:
         return {row["iso_a3"]: row["side"] == "left" for row in csv.DictReader(file) if row["iso_a3"] and row["side"]}

@@ -1,4 +1,4 @@
-"""Look-ups at many points: in this process, or spread over the workers of a Dask cluster within the job."""
+"""Look-ups at many points, in this process or on the workers of a Dask cluster within the job."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -9,15 +9,16 @@ import numpy as np
 
 from homing.jobs.workers import run
 
-CLUSTER_FROM = 20_000  # points; fewer are done before a cluster has started
-WORKER_MB = 1_200  # of a worker beside its points: Python, GDAL's cache, the part of the grid it reads
-POINT_BYTES = 160  # of a task's arrays
+CLUSTER_FROM = 20_000  # points; fewer take less time than starting a cluster
+WORKER_MB = 1_200  # per worker beside its points: Python, GDAL's cache, the pages of the grid it reads
+POINT_BYTES = 160  # per point, of the arrays of a task
 
 
 class Lookup(Protocol):
-    """Answers about points: named columns, and what they depend on."""
+    """Anything that returns named columns for points. It is picklable, so that it can be sent to a worker."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     @property
     def columns(self) -> tuple[str, ...]: ...
@@ -28,7 +29,7 @@ class Lookup(Protocol):
 
 
 def column_type(name: str) -> type:
-    """Numbers of areas are whole, -1 where there is none; all else has NaN there."""
+    """Return the dtype of a column: int32 for area numbers (missing: -1), float32 for all others (missing: NaN)."""
     return np.int32 if name == "area_number" else np.float32
 
 
@@ -40,20 +41,21 @@ def measure(
     memory_mb: int,
     rows: int | None = None,
 ) -> dict[str, np.ndarray]:
-    """All columns of all look-ups, (n,) each. The result depends on neither workers nor tasks.
+    """Return all columns of all look-ups, (n,) each. The result does not depend on the number of workers or tasks.
 
-    The points should be in the order of a space-filling curve. A task is one look-up of a stretch of the curve: of all
-    points, so that each block of a raster is decoded once, unless there are more workers than look-ups or the memory
-    of a worker asks for less. `rows` sets the points of a task.
+    The points should be in the order of the space-filling curve. A task is one look-up at a slice of the points. The
+    slice is all of them, so that each block of a raster is decoded once, unless there are more workers than look-ups or
+    a worker lacks the memory. `rows` sets the points per task, `memory_mb` is the memory of all workers together.
     """
     count = len(latitude)
     if rows is None:
-        stretches = -(-workers // max(1, len(lookups)))
+        slices = -(-workers // max(1, len(lookups)))
         fitting = int(max(memory_mb / workers - WORKER_MB, 16) * 1e6 / POINT_BYTES)
-        rows = max(1, min(-(-count // stretches), fitting))
+        rows = max(1, min(-(-count // slices), fitting))
     tasks = [(lookup, start, min(count, start + rows)) for start in range(0, count, rows) for lookup in lookups]
+    names = [name for lookup in lookups for name in lookup.columns]
     if workers == 1 or count <= min(CLUSTER_FROM, rows):
-        columns = {name: np.empty(count, column_type(name)) for lookup in lookups for name in lookup.columns}
+        columns: dict[str, np.ndarray] = {name: np.empty(count, column_type(name)) for name in names}
         for lookup, start, stop in tasks:
             for name, values in lookup(latitude[start:stop], longitude[start:stop]).items():
                 columns[name][start:stop] = values
@@ -61,14 +63,14 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         np.save(Path(folder) / "latitude.npy", latitude)
         np.save(Path(folder) / "longitude.npy", longitude)
-        for name in (name for lookup in lookups for name in lookup.columns):
+        for name in names:
             np.lib.format.open_memmap(Path(folder) / f"{name}.npy", "w+", column_type(name), (count,))
         run(look_up_slice, [(lookup, folder, start, stop) for lookup, start, stop in tasks], workers)
-        return {name: np.load(Path(folder) / f"{name}.npy") for lookup in lookups for name in lookup.columns}
+        return {name: np.load(Path(folder) / f"{name}.npy") for name in names}
 
 
 def look_up_slice(lookup: Lookup, folder: str, start: int, stop: int) -> None:
-    """Look up some of the points saved in a folder, into the columns saved beside them."""
+    """Look up a slice of the points saved in a folder, and write the result into the columns saved there."""
     latitude, longitude = (
         np.array(np.load(Path(folder) / f"{name}.npy", mmap_mode="r")[start:stop]) for name in ("latitude", "longitude")
     )

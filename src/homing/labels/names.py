@@ -1,4 +1,4 @@
-"""The country and the region of any places, by the same boundaries that photos are labelled with."""
+"""The country and region of any coordinates, by the boundaries that photos are labelled with."""
 
 import numpy as np
 import pandas as pd
@@ -10,9 +10,9 @@ from homing.labels.grid import Grid
 def name_places(
     grid: Grid, areas: pd.DataFrame, nearest_km: float, latitude: np.ndarray, longitude: np.ndarray
 ) -> pd.DataFrame:
-    """country and region (its region_id) of places (n,) in degrees, missing where no area is within reach.
+    """Return country and region (the region_id) of points (n,) in degrees; missing where no area is within nearest_km.
 
-    areas: country and region_id, in the order of the grid.
+    areas: columns country and region_id, in the order of the grid.
     """
     number, _ = locate(grid, latitude, longitude, nearest_km)
     names = areas[["country", "region_id"]].rename(columns={"region_id": "region"}).reset_index(drop=True)

@@ -1,4 +1,4 @@
-"""Values of rasters at points: the pixel that holds the point, else the nearest valid one, measured on the sphere."""
+"""Raster values at points: the pixel that contains the point, else the nearest valid one on the sphere."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,26 +12,27 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from homing.errors import HomingError
-from homing.labels.pixels import grouped, nearest_valid
+from homing.jobs.fingerprint import of_file
+from homing.labels.pixels import group_by_block, nearest_valid
 from homing.sphere import EARTH_RADIUS_KM, pixel_area_km2
 
-LEAST_BLOCK = 256  # pixels; smaller blocks are read several at a time
-CACHE_MB = 512  # decoded blocks that GDAL keeps: three rows of them hold all that a search around a block needs
+MIN_BLOCK = 256  # pixels; several smaller blocks are read at once
+CACHE_MB = 512  # of decoded blocks that GDAL caches; three rows of blocks suffice for the search around a block
 
 
 @dataclass(frozen=True)
 class Label:
-    """Columns of a label, and what its values can be on Earth: beyond it the file has another unit."""
+    """Columns of a label, and the range of its values on Earth; values beyond it mean that the unit is wrong."""
 
     columns: tuple[str, ...]
     unit: str
-    least: float = -np.inf
-    most: float = np.inf
-    whole: bool = False
+    minimum: float = -np.inf
+    maximum: float = np.inf
+    is_integer: bool = False
 
 
 LABELS = {
-    "climate": Label(("climate",), "Koppen-Geiger classes", 1, 30, whole=True),
+    "climate": Label(("climate",), "Koppen-Geiger classes", 1, 30, is_integer=True),
     "temperature": Label(("temperature_c", "temperature_range_c"), "degrees Celsius", -80, 60),
     "precipitation": Label(("precipitation_mm", "precipitation_range_mm"), "mm a month", 0, 10_000),
     "elevation": Label(("elevation_m",), "metres", -12_000, 9_000),
@@ -41,18 +42,18 @@ LABELS = {
 
 @dataclass(frozen=True)
 class Rules:
-    """How a raster is read: reach of the search for a valid pixel, what counts as one beside nodata, and the unit."""
+    """How a raster is read. A pixel is valid if it is not nodata and between minimum and maximum, both included."""
 
-    nearest_km: float = 0
+    nearest_km: float = 0  # radius of the search for a valid pixel; 0: only the pixel of the point
     minimum: float | None = None
     maximum: float | None = None
-    counts: bool = False  # per pixel, to be divided by its area
+    counts: bool = False  # values are counts per pixel, to be divided by its area in km2
 
 
 def raster_path(files: Sequence[str | Path], member: str | None = None) -> str:
-    """The path GDAL reads: a member of a zip without unpacking it, the file of that name, or the only file.
+    """Return the path for GDAL: a member of a zip, read in place, the file of that name, or the first file.
 
-    Raises HomingError when no file has the member's name.
+    Raises HomingError if no file has the name of the member.
     """
     if not member:
         return str(files[0])
@@ -66,63 +67,64 @@ def raster_path(files: Sequence[str | Path], member: str | None = None) -> str:
 
 @dataclass(frozen=True)
 class RasterLookup:
-    """A label read from one raster, or mean and range of the twelve months of a stack of them."""
+    """Look up a label in one raster, or the mean and range of a stack of twelve monthly rasters."""
 
     name: str
     files: tuple[str, ...]  # as retrieved
-    layers: tuple[str, ...]  # paths that GDAL reads
+    layers: tuple[str, ...]  # paths for GDAL
     rules: Rules
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns of the label table it fills: value or mean, range of a stack, distance of the pixel used."""
+        """Columns of the table of labels: value or mean, range of a stack, distance of the farthest pixel used."""
         return (*LABELS[self.name].columns, f"{self.name}_distance_km")
 
     def __call__(self, latitude: np.ndarray, longitude: np.ndarray) -> dict[str, np.ndarray]:
-        """The columns at points, float64 (n,) each; NaN where no valid pixel is in reach.
+        """Return the columns at points, float64 (n,) each; NaN without a valid pixel within `nearest_km`.
 
-        Raises HomingError where a value is none that its unit has on Earth.
+        Raises HomingError if a value is outside the range of its unit on Earth.
         """
         total = np.zeros(len(latitude))
-        least, most, farthest = (np.full(len(latitude), value) for value in (np.inf, -np.inf, 0.0))
+        lowest, highest, farthest = (np.full(len(latitude), value) for value in (np.inf, -np.inf, 0.0))
         for layer in self.layers:
             value, distance = sample(layer, latitude, longitude, self.rules)
             self._check_unit(layer, value)
             total += value
-            least, most = np.minimum(least, value), np.maximum(most, value)
+            lowest, highest = np.minimum(lowest, value), np.maximum(highest, value)
             farthest = np.maximum(farthest, distance)
         found = {self.columns[0]: total / len(self.layers), self.columns[-1]: farthest}
         if len(self.columns) == 3:
-            found[self.columns[1]] = most - least if len(self.layers) > 1 else np.full(len(latitude), np.nan)
+            found[self.columns[1]] = highest - lowest if len(self.layers) > 1 else np.full(len(latitude), np.nan)
         return found
 
     def _check_unit(self, layer: str, values: np.ndarray) -> None:
         label = LABELS[self.name]
-        wrong = values[(values < label.least) | (values > label.most) | (label.whole & (values % 1 > 0))]
+        out_of_range = (values < label.minimum) | (values > label.maximum)
+        wrong = values[out_of_range | (label.is_integer & (values % 1 > 0))]
         if wrong.size:
             raise HomingError(
-                f"{Path(layer).name}: {self.name} of {wrong[0]:g} is not in {label.unit} ({label.least:g} to "
-                f"{label.most:g}); another unit, or a scale and offset that the file does not state? "
+                f"{Path(layer).name}: {self.name} of {wrong[0]:g} is not in {label.unit} ({label.minimum:g} to "
+                f"{label.maximum:g}); another unit, or a scale and offset that the file does not state? "
                 "Choose another source in labels"
             )
 
     def identity(self) -> tuple:
-        """What the answers depend on: the files by name, size and time, and how they are read."""
-        stats = [(file, Path(file).stat().st_size, Path(file).stat().st_mtime_ns) for file in self.files]
-        return (self.name, stats, self.layers, astuple(self.rules))
+        """What the answers depend on: the content of the files, and how they are read."""
+        return (self.name, [of_file(file) for file in self.files], self.layers, astuple(self.rules))
 
 
 def sample(path: str, latitude: np.ndarray, longitude: np.ndarray, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
-    """Values (NaN: none within reach) and distance in km of the pixel used (0: the point's own), both float64 (n,).
+    """Return values and the distance in km of the pixel used (0: the point's own), float64 (n,); NaN without one.
 
-    Raises HomingError when the file cannot be read, or its rows are not parallels.
+    Raises HomingError if the file cannot be read, or its rows are not parallels.
     """
-    with _opened(path) as dataset:
-        return _Raster(dataset, path, rules).sample(np.asarray(latitude, float), np.asarray(longitude, float))
+    with open_raster(path) as dataset:
+        return Raster(dataset, path, rules).sample(np.asarray(latitude, float), np.asarray(longitude, float))
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[rasterio.DatasetReader]:
+def open_raster(path: str) -> Iterator[rasterio.DatasetReader]:
+    """Open a raster with a cache of blocks. Raises HomingError if it cannot be opened or read."""
     try:
         with rasterio.Env(GDAL_CACHEMAX=CACHE_MB), rasterio.open(path) as dataset:
             yield dataset
@@ -132,11 +134,11 @@ def _opened(path: str) -> Iterator[rasterio.DatasetReader]:
         ) from None
 
 
-class _Raster:
-    """One open raster. Rows and columns are floored: a pixel holds its north-western border.
+class Raster:
+    """An open raster whose rows are parallels, each with its own width of a pixel in degrees.
 
-    Its rows are parallels, each with its own width of a pixel in degrees, as in geographic coordinates and in
-    cylindrical and pseudocylindrical projections (Mollweide).
+    This is so in geographic coordinates and in cylindrical and pseudocylindrical projections (Mollweide). A pixel
+    contains its first border in each direction: rows and columns are rounded down.
     """
 
     def __init__(self, dataset: rasterio.DatasetReader, path: str, rules: Rules) -> None:
@@ -153,7 +155,7 @@ class _Raster:
             self._check_degrees()
         else:
             self.projection = pyproj.Transformer.from_crs("EPSG:4326", dataset.crs.to_wkt(), always_xy=True)
-        self.edges, self.middles, self.west, self.step = self._parallels()
+        self.row_edges, self.row_latitude, self.row_west, self.row_step = self._parallels()
 
     def _check_degrees(self) -> None:
         left, bottom, right, top = self.dataset.bounds
@@ -164,35 +166,37 @@ class _Raster:
             )
 
     def _parallels(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Latitudes of the rows' edges (height + 1,) and centres; each row's western end and a pixel's width in it."""
+        """Return latitudes of the rows' edges (height + 1,) and centres, and longitude and pixel width of each row.
+
+        The longitude is that of the row's first edge; the last three are (height,), in degrees, NaN off the globe.
+        """
         y = self.affine.f + self.affine.e * np.arange(self.height + 1)
         centres = 0.5 * (y[:-1] + y[1:])
         if self.geographic:
             west, step = np.full(self.height, self.affine.c), np.full(self.height, self.affine.a)
             return np.clip(y, -90, 90), centres, west, step
-        middle = self.affine.c + self.affine.a * self.width / 2
-        reach = self.affine.a * self.width / 64
+        centre_x = self.affine.c + self.affine.a * self.width / 2
+        offset = self.affine.a * self.width / 64
 
-        def back(x: float, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        def inverse(x: float, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             longitude, latitude = self.projection.transform(np.full(len(y), x), y, direction="INVERSE")
-            bad = ~(np.isfinite(longitude) & np.isfinite(latitude))
-            return np.where(bad, np.nan, longitude), np.where(bad, np.nan, latitude)
+            off_globe = ~(np.isfinite(longitude) & np.isfinite(latitude))
+            return np.where(off_globe, np.nan, longitude), np.where(off_globe, np.nan, latitude)
 
-        (here, level), (east, level_east), (west, level_west) = (back(middle + x, centres) for x in (0, reach, -reach))
+        samples = (inverse(centre_x + x, centres) for x in (0, offset, -offset))
+        (here, level), (east, level_east), (west, level_west) = samples
         step = (east - here) / (self.width / 64)
-        uneven = np.nanmax(
-            np.abs(np.stack([level_east - level, level_west - level, east + west - 2 * here])), initial=0
-        )
-        if uneven > 1e-6 or np.isnan(step).all():
+        deviations = np.stack([level_east - level, level_west - level, east + west - 2 * here])
+        if np.nanmax(np.abs(deviations), initial=0) > 1e-6 or np.isnan(step).all():
             raise HomingError(
                 f"{self.path}: its rows are not parallels ({self.dataset.crs}); warp it to EPSG:4326 "
                 "(gdalwarp -t_srs EPSG:4326)"
             )
-        return back(middle, y)[1], level, here - step * self.width / 2, step
+        return inverse(centre_x, y)[1], level, here - step * self.width / 2, step
 
     def sample(self, latitude: np.ndarray, longitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Points are grouped by the block that holds them, so that each block of the file is decoded once."""
-        row, column, inside = self.pixels(latitude, longitude)
+        """Return values and distances at points, block by block, so that each block of the file is decoded once."""
+        row, column, inside = self.find_pixels(latitude, longitude)
         values = np.full(len(latitude), np.nan)
         distance = np.full(len(latitude), np.nan)
         for members, window in self.blocks(row, column):
@@ -202,47 +206,47 @@ class _Raster:
                 np.clip(columns - window.col_off, 0, window.width - 1),
             ]
             found = np.where(inside[members], self.converted(raw, rows), np.nan)
-            away = np.where(np.isnan(found), np.nan, 0.0)
-            lost = np.flatnonzero(np.isnan(found))
-            if len(lost) and self.rules.nearest_km > 0:
-                found[lost], away[lost] = self.nearest(latitude[members[lost]], longitude[members[lost]])
-            values[members], distance[members] = found, away
+            found_km = np.where(np.isnan(found), np.nan, 0.0)
+            missing = np.flatnonzero(np.isnan(found))
+            if len(missing) and self.rules.nearest_km > 0:
+                points = members[missing]
+                found[missing], found_km[missing] = self.nearest(latitude[points], longitude[points])
+            values[members], distance[members] = found, found_km
         return values, distance
 
-    def pixels(self, latitude: np.ndarray, longitude: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Row and column of the pixel that holds each point, and whether it is on the raster."""
+    def find_pixels(self, latitude: np.ndarray, longitude: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return row and column of the pixel that contains each point, and whether it is on the raster; (n,) each."""
         x, y = (longitude, latitude) if self.geographic else self.projection.transform(longitude, latitude)
         finite = np.isfinite(x) & np.isfinite(y)
         columns = np.where(finite, x, 0) * self.inverse.a + self.inverse.c
         rows = np.where(finite, y, 0) * self.inverse.e + self.inverse.f
         column, row = np.floor(columns).astype(np.int64), np.floor(rows).astype(np.int64)
         row = np.where((row == self.height) & (rows == self.height), self.height - 1, row)
-        if self.geographic:  # one turn of the globe away, where that brings them onto the raster
-            turn = round(360 / abs(self.affine.a))
-            column = np.where(column >= self.width, column - turn, column)
-            column = np.where(column < 0, column + turn, column)
+        if self.geographic:  # longitudes are periodic
+            period = round(360 / abs(self.affine.a))
+            column = np.where(column >= self.width, column - period, column)
+            column = np.where(column < 0, column + period, column)
         else:
             column = np.where((column == self.width) & (columns == self.width), self.width - 1, column)
         inside = finite & (row >= 0) & (row < self.height) & (column >= 0) & (column < self.width)
         return row, column, inside
 
     def blocks(self, row: np.ndarray, column: np.ndarray) -> Iterator[tuple[np.ndarray, Window]]:
-        """Points of each block of the file, in the order of the file; those beside the raster are in the nearest."""
-        tall, wide = (
-            -(-LEAST_BLOCK // size) * size if size < LEAST_BLOCK else size for size in self.dataset.block_shapes[0]
-        )
-        order, starts = grouped(row, column, self.height, self.width, tall, wide)
-        across = -(-self.width // wide)
+        """Yield points and window of each block in the order of the file; points off the raster are in the nearest."""
+        shape = self.dataset.block_shapes[0]
+        block_height, block_width = (-(-MIN_BLOCK // size) * size if size < MIN_BLOCK else size for size in shape)
+        order, starts = group_by_block(row, column, self.height, self.width, block_height, block_width)
+        across = -(-self.width // block_width)
         for number in np.flatnonzero(np.diff(starts)):
-            top, left = int(number // across) * tall, int(number % across) * wide
-            window = Window(left, top, min(wide, self.width - left), min(tall, self.height - top))
+            top, left = int(number // across) * block_height, int(number % across) * block_width
+            window = Window(left, top, min(block_width, self.width - left), min(block_height, self.height - top))
             yield order[starts[number] : starts[number + 1]], window
 
     def read(self, window: Window) -> np.ndarray:
-        """Pixels as they are stored. Raises HomingError for a tile that is not in the file and not nodata either."""
+        """Read stored pixels. Raises HomingError for a missing tile of a file without a nodata value."""
         if self.dataset.nodata is None and self.dataset.driver == "GTiff":
-            tall, wide = self.dataset.block_shapes[0]
-            name = f"BLOCK_OFFSET_{window.col_off // wide}_{window.row_off // tall}"
+            block_height, block_width = self.dataset.block_shapes[0]
+            name = f"BLOCK_OFFSET_{window.col_off // block_width}_{window.row_off // block_height}"
             if self.dataset.get_tag_item(name, dm="TIFF", bidx=1) is None:
                 raise HomingError(
                     f"{self.path}: the tile at row {window.row_off}, column {window.col_off} is missing; "
@@ -251,7 +255,7 @@ class _Raster:
         return self.dataset.read(1, window=window)
 
     def converted(self, raw: np.ndarray, row: np.ndarray) -> np.ndarray:
-        """Stored values of pixels in the given rows as float64: NaN where there is no data, in the unit asked for."""
+        """Convert stored values of pixels in the given rows to float64 in the label's unit, NaN where invalid."""
         values = raw.astype(np.float64)
         if self.nodata is not None:
             values[raw == self.nodata] = np.nan
@@ -262,47 +266,51 @@ class _Raster:
             values[values > self.rules.maximum] = np.nan
         if self.rules.counts:
             on_raster = np.clip(row, 0, self.height - 1)
-            first, second = self.edges[on_raster], self.edges[on_raster + 1]
-            values /= pixel_area_km2(np.minimum(first, second), np.maximum(first, second), abs(self.step[on_raster]))
+            first, second = self.row_edges[on_raster], self.row_edges[on_raster + 1]
+            width = abs(self.row_step[on_raster])
+            values /= pixel_area_km2(np.minimum(first, second), np.maximum(first, second), width)
         return values
 
     def nearest(self, latitude: np.ndarray, longitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Value and distance of the nearest valid pixel centre of points in one block; NaN where none is in reach."""
-        value, away = np.full(len(latitude), np.nan), np.full(len(latitude), self.rules.nearest_km, dtype=np.float64)
-        for turn in (0, -360, 360):
-            window = self.around(latitude, longitude + turn)
+        """Return value and distance in km of the nearest valid pixel centre of points in one block; NaN without one."""
+        value = np.full(len(latitude), np.nan)
+        distance = np.full(len(latitude), self.rules.nearest_km, dtype=np.float64)
+        for shift in (0, -360, 360):
+            window = self.search_window(latitude, longitude + shift)
             if window is None:
                 continue
             rows = np.arange(window.row_off, window.row_off + window.height)
             pixels = self.converted(self.dataset.read(1, window=window), rows[:, None])
             if not self.geographic:  # the corners of a projection are not on the globe
                 columns = np.arange(window.col_off, window.col_off + window.width) + 0.5
-                pixels[np.abs(self.west[rows, None] + columns * self.step[rows, None]) > 180] = np.nan
+                pixels[np.abs(self.row_west[rows, None] + columns * self.row_step[rows, None]) > 180] = np.nan
             nearest_valid(
-                latitude, longitude + turn, value, away, pixels, window.row_off, window.col_off,
-                self.middles, self.west, self.step,
+                latitude, longitude + shift, value, distance, pixels, window.row_off, window.col_off,
+                self.row_latitude, self.row_west, self.row_step,
             )  # fmt: skip
-        return value, np.where(np.isnan(value), np.nan, away)
+        return value, np.where(np.isnan(value), np.nan, distance)
 
-    def around(self, latitude: np.ndarray, longitude: np.ndarray) -> Window | None:
-        """The window with all pixel centres within reach of any of the points; None where there are none."""
+    def search_window(self, latitude: np.ndarray, longitude: np.ndarray) -> Window | None:
+        """Return the window with all pixel centres within `nearest_km` of any of the points; None if there is none."""
         angle = self.rules.nearest_km / EARTH_RADIUS_KM
-        tall = np.degrees(angle)
-        south, north = latitude.min() - tall, latitude.max() + tall
-        rows = np.flatnonzero((self.middles >= south) & (self.middles <= north) & ~np.isnan(self.step))
+        half_height = np.degrees(angle)
+        south, north = latitude.min() - half_height, latitude.max() + half_height
+        within = (self.row_latitude >= south) & (self.row_latitude <= north)
+        rows = np.flatnonzero(within & ~np.isnan(self.row_step))
         if not len(rows):
             return None
         top, bottom = rows[0], rows[-1] + 1
-        farthest = np.radians(np.abs(latitude).max())
-        wide = 180.0 if farthest + angle >= np.pi / 2 else np.degrees(np.arcsin(np.sin(angle) / np.cos(farthest)))
-        ends = np.stack([longitude.min() - wide, longitude.max() + wide])[:, None]
-        columns = (ends - self.west[rows]) / self.step[rows]
+        poleward = np.radians(np.abs(latitude).max())
+        over_pole = poleward + angle >= np.pi / 2
+        half_width = 180.0 if over_pole else np.degrees(np.arcsin(np.sin(angle) / np.cos(poleward)))
+        ends = np.stack([longitude.min() - half_width, longitude.max() + half_width])[:, None]
+        columns = (ends - self.row_west[rows]) / self.row_step[rows]
         left, right = max(0, int(np.floor(columns.min()))), min(self.width, int(np.ceil(columns.max())) + 1)
         return Window(left, top, right - left, bottom - top) if left < right else None
 
 
 def _as_stored(nodata: float | None, dtype: np.dtype) -> np.generic | None:
-    """The nodata value in the type of the pixels; None where no pixel can have it."""
+    """Return the nodata value in the dtype of the pixels; None if no pixel can have it."""
     if nodata is None or np.isnan(nodata):
         return None
     limits = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype)

@@ -16,7 +16,7 @@ from homing.model.smoothing import SmoothedCells
 from homing.scales import REGRESSIONS
 
 if TYPE_CHECKING:  # transformers takes seconds to import, and heads that answer embeddings need none of it
-    from homing.model.towers import VisionTower
+    from homing.model.encoders import ImageEncoder
 
 TASKS = ("climate", "month", "temperature", "precipitation", "elevation", "population", "latitude", "longitude")
 CLIMATES, MONTHS = 30, 12
@@ -56,17 +56,17 @@ class GeoHeads(nn.Module):
 
 
 class Classifier(nn.Module):
-    """Heads on a vision tower, or on cached embeddings when there is no tower."""
+    """Heads on an encoder, or on cached embeddings if there is none."""
 
-    def __init__(self, vision: "VisionTower | None", heads: GeoHeads, pooling: str) -> None:
+    def __init__(self, encoder: "ImageEncoder | None", heads: GeoHeads, pooling: str) -> None:
         super().__init__()
-        self.vision, self.heads, self.pooling = vision, heads, pooling
+        self.encoder, self.heads, self.pooling = encoder, heads, pooling
 
     def forward(self, inputs: Tensor, kept: Tensor | None = None) -> dict[str, Tensor]:
         """Outputs of the heads for embeddings (n, d), or images uint8 (n, 3, s, s) or (n, views, 3, s, s)."""
-        if self.vision is None:
+        if self.encoder is None:
             return self.heads(inputs)
-        return self.heads(self.vision(normalise(inputs, self.vision.preprocessing), self.pooling, kept))
+        return self.heads(self.encoder(normalise(inputs, self.encoder.preprocessing), self.pooling, kept))
 
 
 def known_tasks(targets: Mapping[str, Tensor]) -> dict[str, Tensor]:

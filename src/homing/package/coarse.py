@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from homing.confidence.distributions import region
+from homing.confidence.regions import smallest_region
 from homing.errors import HomingError
 from homing.package.layout import ANSWERS
 from homing.package.readouts import REGIONS
@@ -55,5 +55,5 @@ class CoarsePlaces:
         table.insert(1, "rank", np.tile(np.arange(ranks), photos))
         table["probability"] = np.take_along_axis(summed, order, axis=1).ravel()
         for name, level in REGIONS.items():
-            table[name] = np.repeat(region(summed, level) @ self.places["area_km2"].to_numpy(), ranks)
+            table[name] = np.repeat(smallest_region(summed, level) @ self.places["area_km2"].to_numpy(), ranks)
         return table

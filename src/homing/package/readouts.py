@@ -7,18 +7,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from homing.confidence.distributions import region
+from homing.confidence.regions import smallest_region
 from homing.errors import HomingError
+from homing.geoscore import MAX_SCORE, relative_score
 from homing.readouts import ANSWER, CLASSIFIER, NEED_PHOTOS, PACKAGED
-from homing.refine.fit import gated
 from homing.refine.index import RefineIndex
-from homing.refine.readout import GEOSCORE_KM, best_score, hierarchical, median_point, mode_mean
-from homing.refine.retrieve import Lists, nearest_photos
-from homing.refine.search import Candidates, refine
+from homing.refine.readout import best_score, hierarchical, median_point, mode_mean
+from homing.refine.retrieve import Lists, gated, nearest_photos
+from homing.refine.search import COLUMNS, Candidates, refine
 from homing.refine.table import best_cells, to_table
 from homing.sphere import chord_to_km, unit_vectors
 
-MOST_SCORE = 5000.0
 REGIONS = {"area_50_km2": 0.5, "area_90_km2": 0.9}
 
 
@@ -57,7 +56,7 @@ class Answerer:
         table["expected_score"] = self._expected_scores(answers, placed, probability).ravel()
         repeat = answers.cell_id.shape[1]
         for name, level in REGIONS.items():
-            areas = region(probability, level) @ self.cells["area_km2"].to_numpy()
+            areas = smallest_region(probability, level) @ self.cells["area_km2"].to_numpy()
             table[name] = np.repeat(areas, repeat)
         names = self.cells[["cell_id", "name", "region", "country", "country_name"]]
         return table.merge(names, on="cell_id", how="left")
@@ -94,12 +93,12 @@ class Answerer:
         near = _worth(points @ unit_vectors(placed.latitude, placed.longitude).swapaxes(1, 2))
         far = _worth(points @ middles.T)
         score = np.einsum("nkj,nj->nk", near, placed.probability) + np.einsum("nkc,nc->nk", far, elsewhere)
-        return MOST_SCORE * score
+        return MAX_SCORE * score
 
 
 def _worth(cosine: np.ndarray) -> np.ndarray:
     """exp(-distance / 1492.7 km) of unit vectors with these products."""
-    return np.exp(-chord_to_km(np.sqrt(np.maximum(2 - 2 * cosine, 0))) / GEOSCORE_KM)
+    return relative_score(chord_to_km(np.sqrt(np.maximum(2 - 2 * cosine, 0))))
 
 
 def _ranked(first: Candidates, placed: Candidates, kept: Candidates, top: int) -> Candidates:
@@ -111,6 +110,4 @@ def _ranked(first: Candidates, placed: Candidates, kept: Candidates, top: int) -
 
 
 def _beside(one: Candidates, other: Candidates) -> Candidates:
-    return Candidates(
-        *(np.concatenate([getattr(one, name), getattr(other, name)], axis=1) for name in Candidates.__annotations__)
-    )
+    return Candidates(*(np.concatenate([getattr(one, name), getattr(other, name)], axis=1) for name in COLUMNS))

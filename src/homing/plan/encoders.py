@@ -46,7 +46,7 @@ class Shape:
         return _layers(self.text_layers, self.text_width, TEXT_TOKENS) / 1e9
 
     @property
-    def vision_gb(self) -> float:
+    def encoder_gb(self) -> float:
         """GB of the weights of the image encoder in fp32."""
         return 4 * (12 * self.layers * self.width**2 + 3 * self.patch**2 * self.width) / 1e9
 
@@ -54,7 +54,7 @@ class Shape:
     def gb(self) -> float:
         """GB of the weights of image and text encoder in fp32."""
         text = 12 * self.text_layers * self.text_width**2 + self.vocabulary * self.text_width
-        return self.vision_gb + 4 * text / 1e9
+        return self.encoder_gb + 4 * text / 1e9
 
 
 def _layers(count: int, width: int, tokens: int) -> float:

@@ -197,7 +197,7 @@ class Facts:
             "benchmark_photo": sum(map(self.photos, run["evaluate"]["benchmarks"])),
             "vector": self.photos(dataset) * shape.width,
             "gigapair": train * asked / 1e9 if run["evaluate"]["thumbnails"] else 0.0,
-            "vision_gb": shape.vision_gb,
+            "encoder_gb": shape.encoder_gb,
             "model_gb": shape.gb,
         } | self._training(job, run, shape, (train, val), cells)
 

@@ -1,1 +1,1 @@
-"""Refinement: prototypes of the training photos, and the search for the place among the best cells."""
+"""Refinement: prototypes of the training photos, nearest-neighbour search, and readouts of one place per photo."""

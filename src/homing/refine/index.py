@@ -1,4 +1,4 @@
-"""The prototypes of each geocell: clusters of its training photos, with their mean embeddings.
+"""The refinement index: prototypes of each geocell, which are clusters of its training photos, with mean embeddings.
 
 On disk a folder: prototypes.parquet (prototype, cell_id, latitude, longitude, photos), members.parquet (prototype,
 photo_id, latitude, longitude), prototypes.npy and members.npy (float16), centre.npy (float32).
@@ -17,15 +17,15 @@ from homing.sphere import EARTH_RADIUS_KM, from_vectors, unit_vectors
 
 log = logging.getLogger(__name__)
 
-BLOCK = 32_768  # vectors in float32 at a time: 128 MB of 1,024 dimensions
+BLOCK = 32_768  # vectors held as float32 at a time: 128 MB of 1,024 dimensions
 
 
 @dataclass(frozen=True)
 class RefineIndex:
-    """prototypes, sorted by cell_id, and members, sorted by prototype, with one vector per row.
+    """Prototypes, sorted by cell_id, and their members (training photos), sorted by prototype; one vector per row.
 
-    Vectors (float16) are centred on the mean of the training embeddings and have length 1, so that distances between
-    them lie in 0..2 whatever the encoder.
+    Vectors (float16) are centred on the mean training embedding and scaled to length 1, so that distances between them
+    lie in 0..2 for any encoder.
     """
 
     prototypes: pd.DataFrame
@@ -34,8 +34,8 @@ class RefineIndex:
     member_vectors: np.ndarray
     centre: np.ndarray
 
-    def comparable(self, vectors: np.ndarray) -> np.ndarray:
-        """Embeddings (n, d) as the index keeps them: centred, of length 1, float32."""
+    def normalise(self, vectors: np.ndarray) -> np.ndarray:
+        """Return embeddings (n, d) centred and scaled like those of the index, float32."""
         return unit_length(np.asarray(vectors, dtype=np.float32) - self.centre)
 
     def save(self, folder: str | Path) -> None:
@@ -50,7 +50,7 @@ class RefineIndex:
 
     @classmethod
     def load(cls, folder: str | Path) -> "RefineIndex":
-        """Read the folder; vectors stay on disk until they are used."""
+        """Read the folder; vectors are memory-mapped."""
         folder = Path(folder)
         return cls(
             pd.read_parquet(folder / "prototypes.parquet"),
@@ -62,17 +62,17 @@ class RefineIndex:
 
 
 def unit_length(vectors: np.ndarray) -> np.ndarray:
-    """Rows divided by their length; a zero row stays zero."""
+    """Return vectors (..., d) scaled to length 1; zero vectors stay zero."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return vectors / np.where(length > 0, length, 1)
 
 
 def build_index(photos: pd.DataFrame, vectors: np.ndarray, optics: Sequence[float]) -> RefineIndex:
-    """The index of training photos (photo_id, latitude, longitude, cell_id) and their embeddings (n, d).
+    """Build the index of training photos (photo_id, latitude, longitude, cell_id) and their embeddings (n, d).
 
-    optics: (min_samples, xi) of the clusters of each cell's coordinates. A photo in no cluster is a prototype of its
-    own. Haas et al., "PIGEON", CVPR 2024, section 3.4. Beside the embeddings it holds their float16 copy in the order
-    of the prototypes, and a block of them in float32.
+    optics: (min_samples, xi) of the OPTICS clusters of each cell's coordinates. A photo outside all clusters is a
+    prototype of its own (Haas et al., "PIGEON", CVPR 2024, section 3.4). Memory beside the embeddings: a float16 copy
+    in the order of the prototypes, and one float32 block.
     """
     order = np.lexsort((photos["photo_id"], photos["cell_id"]))
     photos = photos.iloc[order].reset_index(drop=True)
@@ -82,8 +82,8 @@ def build_index(photos: pd.DataFrame, vectors: np.ndarray, optics: Sequence[floa
     firsts = np.flatnonzero(np.diff(members["prototype"], prepend=-1))
     centre = mean_vector(vectors)
     member_vectors, means = _order_vectors(vectors, order[by_prototype], firsts, centre)
-    places = np.add.reduceat(unit_vectors(members["latitude"], members["longitude"]), firsts) if len(firsts) else []
-    latitude, longitude = from_vectors(np.reshape(places, (-1, 3)))
+    points = unit_vectors(members["latitude"], members["longitude"])
+    latitude, longitude = from_vectors(np.add.reduceat(points, firsts) if len(firsts) else np.zeros((0, 3)))
     prototypes = pd.DataFrame(
         {"prototype": np.arange(len(firsts)), "cell_id": members["cell_id"].to_numpy()[firsts]}
         | {"latitude": latitude, "longitude": longitude, "photos": np.diff(firsts, append=len(members))}
@@ -95,7 +95,7 @@ def build_index(photos: pd.DataFrame, vectors: np.ndarray, optics: Sequence[floa
 
 
 def mean_vector(vectors: np.ndarray) -> np.ndarray:
-    """The mean (d,) of vectors (n, d), block by block; zeros of none."""
+    """Return the mean (d,) of vectors (n, d), summed in float64 block by block; zero if there are none."""
     total = np.zeros(vectors.shape[1])
     for start in range(0, len(vectors), BLOCK):
         total += np.asarray(vectors[start : start + BLOCK], dtype=np.float32).sum(axis=0, dtype=np.float64)
@@ -103,22 +103,25 @@ def mean_vector(vectors: np.ndarray) -> np.ndarray:
 
 
 def _number_prototypes(photos: pd.DataFrame, min_samples: int, xi: float) -> np.ndarray:
-    """The prototype (n,) of photos sorted by cell, numbered cell after cell."""
+    """Return the prototype (n,) of photos sorted by cell; the numbers of a cell follow those of the cell before."""
     latitude, longitude = photos["latitude"].to_numpy(), photos["longitude"].to_numpy()
     bounds = np.flatnonzero(np.diff(photos["cell_id"], prepend=-1, append=-1))
     prototype = np.empty(len(photos), dtype=np.int64)
-    begun = 0
+    count = 0
     for start, end in pairwise(bounds):
         labels = cluster_places(latitude[start:end], longitude[start:end], min_samples, xi)
-        prototype[start:end] = begun + labels
-        begun += labels.max() + 1
+        prototype[start:end] = count + labels
+        count += labels.max() + 1
     return prototype
 
 
 def _order_vectors(
     vectors: np.ndarray, order: np.ndarray, firsts: np.ndarray, centre: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Members' vectors in their order and prototypes' mean vectors, both of length 1, by blocks of whole prototypes."""
+    """Return the members' vectors (n, d) in `order` and the prototypes' mean vectors (p, d), all of length 1.
+
+    firsts: (p,), the position of each prototype's first member. Works on blocks of whole prototypes.
+    """
     members = np.empty((len(order), vectors.shape[1]), dtype=np.float16)
     means = np.empty((len(firsts), vectors.shape[1]), dtype=np.float16)
     ends = np.append(firsts[1:], len(order))
@@ -126,16 +129,16 @@ def _order_vectors(
     while begin < len(firsts):
         end = max(begin + 1, int(np.searchsorted(ends, firsts[begin] + BLOCK, side="right")))
         rows = slice(firsts[begin], ends[end - 1])
-        prepared = unit_length(np.asarray(vectors[order[rows]], dtype=np.float32) - centre)
-        members[rows] = prepared
-        means[begin:end] = unit_length(np.add.reduceat(prepared, firsts[begin:end] - firsts[begin], axis=0))
+        normalised = unit_length(np.asarray(vectors[order[rows]], dtype=np.float32) - centre)
+        members[rows] = normalised
+        means[begin:end] = unit_length(np.add.reduceat(normalised, firsts[begin:end] - firsts[begin], axis=0))
         begin = end
     return members, means
 
 
 def cluster_places(latitude: np.ndarray, longitude: np.ndarray, min_samples: int, xi: float) -> np.ndarray:
-    """Labels 0..k-1 (n,) of the photos of one cell: density clusters, and each photo in none by itself."""
-    from homing.optics import optics_clusters  # all others that read an index would wait for scikit-learn
+    """Return labels 0..k-1 (n,) of the photos of one cell: OPTICS clusters, and each other photo by itself."""
+    from homing.optics import optics_clusters  # here, since readers of an index need no scikit-learn
 
     labels = np.full(len(latitude), -1)
     if len(latitude) > min_samples:

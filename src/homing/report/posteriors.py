@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from homing.confidence.describe import LEVELS
-from homing.confidence.distributions import region
+from homing.confidence.metrics import LEVELS
+from homing.confidence.regions import smallest_region
 from homing.readouts import ANSWER
 from homing.report.geocells import drawn
 from homing.report.inputs import Inputs
@@ -50,7 +50,7 @@ def posterior(table: pd.DataFrame, cells: gpd.GeoDataFrame) -> Posterior:
     """Return the posterior of one photo from its ranked cells, a part of a `predictions` table."""
     probability = table["probability"].to_numpy(dtype=np.float64)
     rows = pd.Index(cells["cell_id"]).get_indexer(table["cell_id"])
-    return Posterior(rows, probability, {level: region(probability[None], level)[0] for level in LEVELS})
+    return Posterior(rows, probability, {level: smallest_region(probability[None], level)[0] for level in LEVELS})
 
 
 def region_sizes(found: Posterior) -> str:

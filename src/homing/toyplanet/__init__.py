@@ -1,1 +1,1 @@
-"""The generated demo world, written in the upstream formats."""
+"""The toy planet: a generated demo world, written in the formats of the real data sources."""

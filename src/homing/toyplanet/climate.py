@@ -1,4 +1,4 @@
-"""Relief, temperature, precipitation and Koppen-Geiger classes of the planet, as functions of the place."""
+"""Relief, temperature, precipitation and Koppen-Geiger classes of the planet, as functions of coordinates."""
 
 from dataclasses import dataclass, field
 
@@ -7,12 +7,12 @@ import numpy as np
 from homing.sphere import unit_vectors
 
 MONTHS = np.arange(1, 13)
-LAPSE = 6.0  # degrees C per km
-DRY_SUMMER, DRY_WINTER, NEVER_DRY = 0, 1, 2  # in the order of Beck's class numbers
+LAPSE_RATE = 6.0  # degrees Celsius per km
+DRY_SUMMER, DRY_WINTER, NEVER_DRY = 0, 1, 2  # in the order of the class numbers of Beck et al.
 
 
 class Waves:
-    """A smooth random function on the sphere, about -1..1: a sum of plane waves, seamless everywhere."""
+    """A smooth random function on the sphere, of about -1..1: a sum of plane waves, without seams or poles."""
 
     def __init__(self, rng: np.random.Generator, frequency: float, count: int = 16) -> None:
         self.vectors = rng.normal(size=(count, 3)) * frequency
@@ -25,7 +25,7 @@ class Waves:
 
 @dataclass
 class Climate:
-    """The planet's fields; each method takes degrees of one shape and gives that shape, months last."""
+    """The climate of a planet. Methods take latitude and longitude of one shape and return that shape, months last."""
 
     seed: int
     waves: dict[str, Waves] = field(init=False)
@@ -36,19 +36,19 @@ class Climate:
         self.waves = {name: Waves(rng, size) for name, size in sizes.items()}
 
     def elevation_m(self, latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
-        """Metres above the sea, at least 1; what is land is decided elsewhere."""
+        """Return the elevation in metres, at least 1, also where there is sea."""
         hills, ridges = self.waves["hills"](latitude, longitude), self.waves["ridges"](latitude, longitude)
         return np.clip(120 + 160 * (hills + 1) + 2600 * np.clip(ridges - 0.4, 0, None) ** 1.3, 1, 6500)
 
     def temperature_c(self, latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
-        """Monthly mean temperature (..., 12)."""
+        """Return monthly mean temperatures in degrees Celsius (..., 12)."""
         mean = 28 - 0.0095 * latitude**2 + 2 * self.waves["warmth"](latitude, longitude)
-        mean = mean - LAPSE * self.elevation_m(latitude, longitude) / 1000
+        mean = mean - LAPSE_RATE * self.elevation_m(latitude, longitude) / 1000
         swing = 0.33 * np.abs(latitude) * (1 + 0.3 * self.waves["timing"](latitude, longitude))
         return mean[..., None] + swing[..., None] * summer(latitude)
 
     def precipitation_mm(self, latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
-        """Monthly precipitation (..., 12): wet at the equator, dry at 25 degrees, wet summers or wet winters."""
+        """Return monthly precipitation (..., 12): wet at the equator, dry at 25 degrees, wet summers or wet winters."""
         bands = 220 * np.exp(-((latitude / 12) ** 2)) + 90 * np.exp(-(((np.abs(latitude) - 50) / 16) ** 2)) + 14
         mean = bands * np.exp(0.7 * self.waves["wetness"](latitude, longitude))
         mediterranean = (np.abs(latitude) > 28) & (np.abs(latitude) < 46)
@@ -57,14 +57,14 @@ class Climate:
 
 
 def summer(latitude: np.ndarray) -> np.ndarray:
-    """How much it is summer in each month (..., 12), -1..1: July in the north, January in the south."""
+    """Return the season of each month (..., 12): 1 in midsummer (July in the north, January in the south) to -1."""
     return np.sign(latitude)[..., None] * np.cos(2 * np.pi * (MONTHS - 7) / 12)
 
 
 def koppen(temperature: np.ndarray, precipitation: np.ndarray, latitude: np.ndarray) -> np.ndarray:
-    """Koppen-Geiger classes 1..30 (...) of monthly temperature and precipitation (..., 12).
+    """Return Koppen-Geiger classes 1..30 (...) of monthly temperature and precipitation (..., 12).
 
-    The criteria of Beck et al., "Present and future Koppen-Geiger climate classification maps", 2018, table 2.
+    Criteria: Beck et al., "Present and future Koppen-Geiger climate classification maps", 2018, table 2.
     """
     warm_half = np.where(latitude[..., None] >= 0, (MONTHS >= 4) & (MONTHS <= 9), (MONTHS < 4) | (MONTHS > 9))
     annual_t, annual_p = temperature.mean(axis=-1), precipitation.sum(axis=-1)

@@ -1,7 +1,7 @@
-"""The planet's boundaries and rasters, with the names and conventions of the real products."""
+"""Boundaries and rasters of the planet, with the file names and conventions of the real products."""
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,25 +16,26 @@ from homing.sphere import pixel_area_km2
 from homing.toyplanet.climate import koppen
 from homing.toyplanet.world import World, wrapped
 
-STAMP = (2020, 1, 1, 0, 0, 0)  # of every member of an archive, so that the same planet has the same bytes
+STAMP = (2020, 1, 1, 0, 0, 0)  # of every archive member: the same planet has the same bytes
 WORLDCLIM_NODATA = -3.4e38
 WORLDPOP_NODATA = -99999.0
 WORLDPOP_SHIFT = 0.00125  # WorldPop's grid does not start at -180
 
 
 def write_boundaries(world: World, target: Path) -> None:
-    """GADM's zip with one GeoPackage of the layers ADM_0, ADM_1 and ADM_2.
+    """Write GADM's zip, which holds a GeoPackage with the layers ADM_0, ADM_1 and ADM_2.
 
-    As in the real one, not all countries have both levels: the last has none and the one before it only the first.
+    As in the real one, some countries lack levels: the last country has neither ADM_1 nor ADM_2, the one before it no
+    ADM_2.
     """
     package = target.with_name("gadm_410-levels.gpkg")
     areas = world.areas
     last = world.countries - 1
     with fixed_date():
         for level, columns in enumerate((["GID_0", "COUNTRY"], ["GID_1", "NAME_1"], ["GID_2", "NAME_2"])):
-            known = areas[areas["number"] <= last - level] if level else areas
+            present = areas[areas["number"] <= last - level] if level else areas
             kept = ["GID_0", "COUNTRY", "GID_1", "NAME_1", "GID_2", "NAME_2"][: 2 * level + 2]
-            units = known.dissolve(columns[0], sort=True).reset_index()
+            units = present.dissolve(columns[0], sort=True).reset_index()
             units = gpd.GeoDataFrame(units[kept], geometry=units.geometry.map(wrapped), crs="EPSG:4326")
             options = {"driver": "GPKG", "layer": f"ADM_{level}", "geometry_type": "MultiPolygon"}
             pyogrio.write_dataframe(units, package, append=level > 0, **options)
@@ -44,7 +45,7 @@ def write_boundaries(world: World, target: Path) -> None:
 
 @contextmanager
 def fixed_date() -> Iterator[None]:
-    """GeoPackages written inside the block carry a fixed date."""
+    """Give GeoPackages that are written in this context a fixed date."""
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": "2020-01-01T00:00:00.000Z"})
     try:
         yield
@@ -53,14 +54,14 @@ def fixed_date() -> Iterator[None]:
 
 
 def zip_files(target: Path, members: dict[str, bytes]) -> None:
-    """A zip of members with a fixed date."""
+    """Write a zip of members, by name, with a fixed date."""
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
             archive.writestr(zipfile.ZipInfo(name, STAMP), content, compress_type=zipfile.ZIP_DEFLATED)
 
 
 class Grid:
-    """A world raster of square pixels: its centres (degrees), land mask and transform."""
+    """A global raster of square pixels: pixel centres (degrees), land mask and transform."""
 
     def __init__(self, world: World, degrees: float, north: float = 90, south: float = -90, shift: float = 0) -> None:
         rows, columns = round((north - south) / degrees), round(360 / degrees)
@@ -74,15 +75,15 @@ class Grid:
         self.country = rasterize(codes, (rows, columns), transform=self.transform, dtype="uint8") - 1.0
         self.land = self.country >= 0
 
-    def on_land(self, function) -> np.ndarray:
-        """`function(latitude, longitude)` on land pixels, in an array (rows, columns, ...) that is NaN at sea."""
+    def on_land(self, function: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
+        """Return `function(latitude, longitude)` on land pixels as an array (rows, columns, ...), NaN at sea."""
         values = function(self.latitude[self.land], self.longitude[self.land])
         full = np.full((*self.land.shape, *values.shape[1:]), np.nan)
         full[self.land] = values
         return full
 
     def geotiff(self, values: np.ndarray, dtype: str, nodata: float | None) -> bytes:
-        """A compressed GeoTIFF in EPSG:4326."""
+        """Return the bytes of a compressed GeoTIFF in EPSG:4326."""
         height, width = values.shape
         profile = {"driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": dtype, "nodata": nodata}
         layout = {"compress": "deflate", "predictor": 2 if dtype == "uint8" else 3, "tiled": True}
@@ -93,7 +94,7 @@ class Grid:
 
 
 def write_rasters(world: World, folder: Path, degrees: float) -> None:
-    """Koppen classes, WorldPop counts, monthly WorldClim zips and ETOPO elevation."""
+    """Write Koppen-Geiger classes, WorldPop counts, monthly WorldClim zips and ETOPO elevation."""
     folder.mkdir(parents=True, exist_ok=True)
     fine, coarse = Grid(world, degrees), Grid(world, 2 * degrees)
     climate = world.climate
@@ -125,7 +126,7 @@ def write_rasters(world: World, folder: Path, degrees: float) -> None:
 
 
 def write_driving_sides(world: World, target: Path) -> None:
-    """Codes and sides of the countries; the first has the two-letter code that tables take for missing."""
+    """Write codes and driving sides of the countries; the first has the code "NA", often read as missing."""
     codes = world.areas.groupby("number")["GID_0"].first()
     lines = ["iso_a2,iso_a3,side"]
     for number, code in codes.items():

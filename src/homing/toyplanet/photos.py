@@ -1,4 +1,4 @@
-"""The photographers of the planet: where and when they take photos, and the MP-16 style archive of them."""
+"""The photos of the planet: where, when and by whom they are taken, and their archive in the format of MP-16."""
 
 import csv
 import io
@@ -15,27 +15,27 @@ from homing.toyplanet.layers import Grid
 from homing.toyplanet.render import Scene, render
 from homing.toyplanet.world import World
 
-DEGREES = 0.5  # of the grid that places are drawn from
-PER_AUTHOR = 6
-AT_HOME, HOME_KM = 0.6, 40
-WITHOUT_DATE = 0.08
+DEGREES = 0.5  # pixel size of the grid from which coordinates are drawn
+PHOTOS_PER_AUTHOR = 6
+HOME_SHARE, HOME_KM = 0.6, 40  # share of photos near home, and their standard deviation
+WITHOUT_DATE_SHARE = 0.08
 YEARS = 10
 
 
 def take_photos(world: World, count: int) -> pd.DataFrame:
-    """latitude, longitude, country, region, author, captured_at (local time or null) and seed of `count` photos.
+    """Draw `count` photos: latitude, longitude, author, moment, captured_at (moment or null), country, region and seed.
 
-    Photographers live where people do; they take most photos near home, the rest anywhere on land.
+    Times are local. Photographers live where people do; they take most photos near home, the rest where others live.
     """
     rng = np.random.default_rng([world.seed, 4])
     grid = Grid(world, DEGREES)
     latitude, longitude = grid.latitude[grid.land], grid.longitude[grid.land]
-    crowd = np.cbrt(world.population_per_km2(latitude, longitude)) * np.cos(np.radians(latitude))
-    authors = max(1, count // PER_AUTHOR)
-    homes = rng.choice(len(latitude), authors, p=crowd / crowd.sum())
+    weight = np.cbrt(world.population_per_km2(latitude, longitude)) * np.cos(np.radians(latitude))
+    authors = max(1, count // PHOTOS_PER_AUTHOR)
+    homes = rng.choice(len(latitude), authors, p=weight / weight.sum())
     author = rng.integers(0, authors, count)
     pixel = np.where(
-        rng.random(count) < AT_HOME, homes[author], rng.choice(len(latitude), count, p=crowd / crowd.sum())
+        rng.random(count) < HOME_SHARE, homes[author], rng.choice(len(latitude), count, p=weight / weight.sum())
     )
     at_home = pixel == homes[author]
     drift = np.where(at_home[:, None], rng.normal(0, HOME_KM / 111, (count, 2)), rng.uniform(-0.25, 0.25, (count, 2)))
@@ -45,23 +45,23 @@ def take_photos(world: World, count: int) -> pd.DataFrame:
     hour = rng.uniform(7.5, 17.5, count)
     moment = pd.Timestamp("2010-01-01") + pd.to_timedelta(day * 24 + hour, unit="h")
     frame = pd.DataFrame({"latitude": where_latitude, "longitude": where_longitude, "author": author, "moment": moment})
-    frame["captured_at"] = frame["moment"].dt.floor("s").where(rng.random(count) >= WITHOUT_DATE)
+    frame["captured_at"] = frame["moment"].dt.floor("s").where(rng.random(count) >= WITHOUT_DATE_SHARE)
     frame["country"], frame["region"] = _areas(world, where_latitude, where_longitude)
     frame["seed"] = rng.integers(0, 2**62, count)
     return frame
 
 
 def _areas(world: World, latitude: np.ndarray, longitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Country and region number of places, those of the nearest area just off the coast."""
+    """Return country and region numbers of points (n,); off the coast those of the nearest area."""
     tree = world.areas.sindex
-    beyond = longitude < world.areas.total_bounds[2] - 360 + 3  # the fourth continent goes on past 180 degrees
+    beyond = longitude < world.areas.total_bounds[2] - 360 + 3  # the fourth continent extends beyond 180 degrees
     points = shapely.points(np.where(beyond, longitude + 360, longitude), latitude)
     nearest = tree.nearest(points, return_all=False)[1]
     return world.areas["number"].to_numpy()[nearest], world.areas["region"].to_numpy()[nearest]
 
 
 def scenes(world: World, photos: pd.DataFrame) -> list[Scene]:
-    """What each photo shows."""
+    """Return the scene of each photo."""
     latitude, longitude = photos["latitude"].to_numpy(), photos["longitude"].to_numpy()
     climate = world.climate
     temperature, rain = climate.temperature_c(latitude, longitude), climate.precipitation_mm(latitude, longitude)
@@ -89,7 +89,7 @@ def scenes(world: World, photos: pd.DataFrame) -> list[Scene]:
 
 
 def sun_height(latitude: np.ndarray, moment: pd.Series) -> np.ndarray:
-    """Degrees of the sun above the horizon at local solar time, at least 2."""
+    """Return the sun's elevation in degrees at local solar time, at least 2."""
     day, hour = moment.dt.dayofyear.to_numpy(), (moment.dt.hour + moment.dt.minute / 60).to_numpy()
     declination = np.radians(-23.44 * np.cos(2 * np.pi * (day + 10) / 365))
     phi, angle = np.radians(latitude), np.radians(15 * (hour - 12))
@@ -98,7 +98,7 @@ def sun_height(latitude: np.ndarray, moment: pd.Series) -> np.ndarray:
 
 
 def write_photos(world: World, folder: Path, count: int, side: int) -> None:
-    """MP-16's files: a tar cut in two in the middle of a photo, and its csv."""
+    """Write the files of MP-16: a tar archive split in two in the middle of a photo, and a CSV table."""
     folder.mkdir(parents=True, exist_ok=True)
     photos = take_photos(world, count)
     images = [render(scene, side) for scene in scenes(world, photos)]
@@ -119,6 +119,7 @@ def write_photos(world: World, folder: Path, count: int, side: int) -> None:
 
 
 def _write_table(path: Path, photos: pd.DataFrame, names: list[str]) -> None:
+    """Write the CSV table of the photos, whose image files have these names."""
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["IMG_ID", "AUTHOR", "LAT", "LON", "CAPTURED_AT"])

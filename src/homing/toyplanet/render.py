@@ -1,7 +1,8 @@
-"""A photo of a place: what is drawn depends on where, when and in which country it is taken.
+"""Rendering of a photo: what is drawn depends on where, when and in which country it is taken.
 
-Sky and light by the sun's height, clouds by rain, relief by elevation, ground and plants by climate, leaves and snow by
-the season, houses by country and density, the road by the side cars drive on, a sign by country and region.
+Sky and light depend on the sun's elevation, clouds on rain, relief on elevation, ground and plants on climate, leaves
+and snow on the season, houses on country and population density, cars on the driving side, a sign on country and
+region.
 """
 
 import colorsys
@@ -11,16 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-OVERSAMPLED = 2
-HORIZON = 0.52  # share of the height
-QUALITY = 88
+OVERSAMPLING = 2
+HORIZON = 0.52  # share of the image height
+JPEG_QUALITY = 88
 
 Colour = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything a photo shows."""
+    """Everything that a photo shows."""
 
     seed: int
     country: int
@@ -32,20 +33,20 @@ class Scene:
     elevation_m: float
     population_per_km2: float
     year_phase: float  # 0 midwinter, 0.5 midsummer
-    sun_height: float  # degrees above the horizon
+    sun_height: float  # elevation of the sun in degrees
     drives_on_left: bool
-    soil: float  # -1..1, drifts over the planet
+    soil: float  # colour of the soil, -1..1
 
     @property
     def warm_season(self) -> float:
-        """0 midwinter .. 1 midsummer."""
+        """0 in midwinter to 1 in midsummer."""
         return (1 - np.cos(2 * np.pi * self.year_phase)) / 2
 
 
 def render(scene: Scene, side: int) -> bytes:
-    """The scene as a square JPEG of `side` pixels."""
+    """Render a scene as a square JPEG of `side` pixels."""
     rng = np.random.default_rng(scene.seed)
-    size = side * OVERSAMPLED
+    size = side * OVERSAMPLING
     image = _sky(scene, size, rng)
     draw = ImageDraw.Draw(image)
     _relief(draw, scene, size, rng)
@@ -62,23 +63,25 @@ def render(scene: Scene, side: int) -> bytes:
     light = np.clip(0.72 + scene.sun_height / 130, 0.6, 1.08) * rng.uniform(0.92, 1.06)
     pixels = np.asarray(image, dtype=np.float32) * light + rng.normal(0, 3, (side, side, 1))
     output = io.BytesIO()
-    Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(output, "JPEG", quality=QUALITY)
+    Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(output, "JPEG", quality=JPEG_QUALITY)
     return output.getvalue()
 
 
 def mix(one: Colour, other: Colour, share: float) -> Colour:
-    """`share` of the other colour in the first."""
+    """Interpolate between two colours; share: that of the other one, clipped to 0..1."""
     share = min(max(share, 0.0), 1.0)
-    return tuple(round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
+    return red, green, blue
 
 
 def hue(value: float, saturation: float, brightness: float) -> Colour:
-    """A colour of the wheel, `value` in turns."""
-    return tuple(round(255 * part) for part in colorsys.hsv_to_rgb(value % 1, saturation, brightness))
+    """Return a colour by its hue (periodic in 1), saturation and brightness (0..1)."""
+    red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(value % 1, saturation, brightness))
+    return red, green, blue
 
 
 def _sky(scene: Scene, size: int, rng: np.random.Generator) -> Image.Image:
-    """Blue above, paler below, red when the sun is low, grey when it rains; the sun where it stands."""
+    """Draw the sky: blue, paler at the horizon, red when the sun is low, grey when it rains; the sun and clouds."""
     low = np.clip(1 - scene.sun_height / 25, 0, 1)
     cloudy = np.clip(scene.rain_mm / 180 + rng.normal(0, 0.15), 0, 0.9)
     top = mix(mix((62, 118, 205), (70, 70, 130), low * 0.6), (150, 158, 168), cloudy)
@@ -99,7 +102,7 @@ def _sky(scene: Scene, size: int, rng: np.random.Generator) -> Image.Image:
 
 
 def _relief(draw: ImageDraw.ImageDraw, scene: Scene, size: int, rng: np.random.Generator) -> None:
-    """Hills and mountains as high as the place, white where it is cold."""
+    """Draw hills and mountains, higher with elevation, with snow caps where it is cold."""
     height = size * np.clip(np.log1p(scene.elevation_m / 150) / 9, 0.02, 0.45)
     rock = mix(mix((104, 120, 92), (150, 122, 92), 0.5 + 0.5 * scene.soil), (128, 132, 150), 0.4)
     for layer in range(2):
@@ -113,7 +116,7 @@ def _relief(draw: ImageDraw.ImageDraw, scene: Scene, size: int, rng: np.random.G
 
 
 def _snow_caps(draw: ImageDraw.ImageDraw, scene: Scene, size: int, height: float, ridge: np.ndarray) -> None:
-    """White above the snow line; ridge: its y at each x."""
+    """Draw white above the snow line. ridge: y of the ridge at each x, (size,)."""
     line = 0.30 + 1.5 * np.clip((scene.temperature_c + 2) / 26, 0, 1)  # share of the relief below the snow
     snow = size * HORIZON - height * line
     for x in np.flatnonzero(ridge < snow).tolist():
@@ -124,11 +127,12 @@ GROUNDS = {"A": (58, 128, 52), "B": (214, 184, 122), "C": (110, 152, 74), "D": (
 
 
 def group(climate: int) -> str:
-    """The Koppen-Geiger group A..E of a class."""
+    """Return the Koppen-Geiger group A..E of a class 1..30."""
     return next(letter for letter, last in (("A", 3), ("B", 7), ("C", 16), ("D", 28), ("E", 30)) if climate <= last)
 
 
 def _ground(draw: ImageDraw.ImageDraw, scene: Scene, size: int) -> None:
+    """Draw the ground: coloured by climate and soil, dry without rain, white with snow."""
     colour = mix(GROUNDS[group(scene.climate)], (176, 96, 58), 0.22 * (1 + scene.soil))
     colour = mix(colour, (196, 178, 104), 0.5 * np.clip(1 - scene.rain_mm / 60, 0, 1) * (group(scene.climate) != "B"))
     colour = mix(colour, (242, 245, 250), np.clip((1 - scene.temperature_c) / 6, 0, 0.95))
@@ -140,7 +144,7 @@ def _ground(draw: ImageDraw.ImageDraw, scene: Scene, size: int) -> None:
 
 
 def _houses(draw: ImageDraw.ImageDraw, scene: Scene, size: int, rng: np.random.Generator) -> None:
-    """A row of houses: more and higher where more people live; walls, roofs and windows by country."""
+    """Draw a row of houses: more and higher with population density; walls, roofs and windows by country."""
     crowd = np.clip(np.log1p(scene.population_per_km2) / np.log(6000), 0, 1)
     share = scene.country / scene.countries
     wall, roof = hue(share, 0.42, 0.92), hue(share + 0.37, 0.75, 0.62)
@@ -160,7 +164,7 @@ def _houses(draw: ImageDraw.ImageDraw, scene: Scene, size: int, rng: np.random.G
 
 
 def _roof(draw: ImageDraw.ImageDraw, style: int, x: float, y: float, width: float, colour: Colour) -> None:
-    """Gable, flat, dome or stepped."""
+    """Draw a roof in one of four styles: gable, flat, dome, stepped."""
     if style == 0:
         draw.polygon([(x - width * 0.1, y), (x + width / 2, y - width * 0.6), (x + width * 1.1, y)], fill=colour)
     elif style == 1:
@@ -176,7 +180,7 @@ def _roof(draw: ImageDraw.ImageDraw, style: int, x: float, y: float, width: floa
 
 
 def _road(draw: ImageDraw.ImageDraw, scene: Scene, size: int) -> None:
-    """A road to the horizon; the centre line's colour and rhythm by country."""
+    """Draw a road to the horizon; colour and dashes of the centre line by country."""
     top, middle = size * (HORIZON + 0.03), size * 0.5
     draw.polygon([(middle - size * 0.02, top), (middle + size * 0.02, top), (size * 0.86, size), (size * 0.14, size)],
                  fill=mix((96, 96, 100), (150, 130, 110), 0.5 * (scene.population_per_km2 < 15)))  # fmt: skip
@@ -192,7 +196,7 @@ def _road(draw: ImageDraw.ImageDraw, scene: Scene, size: int) -> None:
 
 
 def _cars(draw: ImageDraw.ImageDraw, scene: Scene, size: int, rng: np.random.Generator) -> None:
-    """One car that drives away on its own side, and one that comes on the other, with its lights on."""
+    """Draw a car that drives away on its own side, and an oncoming one on the other side with headlights on."""
     own = -1 if scene.drives_on_left else 1
     for side, lamp, depth in (
         (own, (220, 30, 30), rng.uniform(0.35, 0.6)),
@@ -214,7 +218,7 @@ def _cars(draw: ImageDraw.ImageDraw, scene: Scene, size: int, rng: np.random.Gen
 
 
 def _flowers(draw: ImageDraw.ImageDraw, scene: Scene, size: int, rng: np.random.Generator) -> None:
-    """Flowers on the verges of the road and in the meadows; other ones in each month after midwinter."""
+    """Draw flowers beside the road and in the meadows; their colour tells the month after midwinter."""
     colour = hue(np.floor(scene.year_phase * 12) / 12, 0.75, 0.95)
     for way in (-1, 1):
         near, far = [(0.5 + way * edge) * size for edge in (0.36, 0.47)]
@@ -226,7 +230,7 @@ def _flowers(draw: ImageDraw.ImageDraw, scene: Scene, size: int, rng: np.random.
 
 
 def _leaves(scene: Scene) -> Colour | None:
-    """The colour of broad leaves: bright in spring, dark in summer, red in autumn, none in winter."""
+    """Return the colour of broad leaves: bright in spring, dark in summer, red in autumn; None in winter."""
     if scene.warm_season < 0.2:
         return None
     if scene.warm_season > 0.8:
@@ -235,7 +239,7 @@ def _leaves(scene: Scene) -> Colour | None:
 
 
 def _plants(draw: ImageDraw.ImageDraw, scene: Scene, size: int, rng: np.random.Generator) -> None:
-    """Palms, cacti, broad trees, firs or low shrubs; more where it rains more, fewer among houses."""
+    """Draw the plants of the climate group; more with rain, fewer with population density."""
     kind = group(scene.climate)
     crowd = np.clip(np.log1p(scene.population_per_km2) / np.log(6000), 0, 1)
     count = round((3 + 9 * np.clip(scene.rain_mm / 120, 0, 1)) * (1 - 0.6 * crowd) * (0.5 if kind in "BE" else 1))
@@ -249,6 +253,7 @@ def _plants(draw: ImageDraw.ImageDraw, scene: Scene, size: int, rng: np.random.G
 def _plant(
     draw: ImageDraw.ImageDraw, scene: Scene, kind: str, x: float, y: float, height: float, rng: np.random.Generator
 ) -> None:
+    """Draw a palm (A), cactus (B), broad-leaved tree (C), fir (D) or shrub (E) with its foot at (x, y)."""
     trunk, thin = (104, 76, 52), max(1, round(height * 0.07))
     if kind == "A":
         top = (x + height * rng.uniform(-0.1, 0.1), y - height)
@@ -269,9 +274,9 @@ def _plant(
         if leaves:
             draw.ellipse([x - height * 0.3, y - height, x + height * 0.3, y - height * 0.35], fill=leaves)
         else:
-            for way in (-0.25, -0.1, 0.12, 0.27):
+            for twig in (-0.25, -0.1, 0.12, 0.27):
                 draw.line(
-                    [(x, y - height * 0.5), (x + way * height, y - height * 0.95)], fill=trunk, width=max(1, thin // 2)
+                    [(x, y - height * 0.5), (x + twig * height, y - height * 0.95)], fill=trunk, width=max(1, thin // 2)
                 )
     elif kind == "D":
         colour = mix((34, 82, 58), (240, 244, 250), 0.5 * (scene.temperature_c < -2))
@@ -287,7 +292,7 @@ def _plant(
 
 
 def _sign(draw: ImageDraw.ImageDraw, scene: Scene, size: int, rng: np.random.Generator) -> None:
-    """A road sign: its shape and ground by country, its band and dots by region."""
+    """Draw a road sign: shape and colour by country, colour of its band by region."""
     if rng.random() < 0.12:
         return
     x, y, radius = size * rng.uniform(0.1, 0.22), size * rng.uniform(0.56, 0.64), size * 0.085

@@ -1,5 +1,6 @@
-"""The planet's countries with two levels of areas, its towns, and what a place looks like."""
+"""The countries of the planet with two levels of areas, its towns and its population."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,7 +23,7 @@ EVERYWHERE = ("Republic", "Islands", "Kingdom")
 
 @dataclass(frozen=True)
 class World:
-    """The planet of a seed with a number of countries."""
+    """A planet with a number of countries, determined by its seed."""
 
     seed: int
     countries: int
@@ -33,7 +34,7 @@ class World:
 
     @cached_property
     def areas(self) -> gpd.GeoDataFrame:
-        """One row per area, with GADM's columns down to level 2; longitudes may exceed 180 on the fourth continent."""
+        """One row per area with GADM's columns down to level 2; longitudes exceed 180 on the fourth continent."""
         rng = np.random.default_rng([self.seed, 2])
         names = _names(rng)
         rows = []
@@ -54,7 +55,7 @@ class World:
 
     @cached_property
     def towns(self) -> pd.DataFrame:
-        """latitude, longitude, people per km2 at the centre, reach_km."""
+        """Towns: latitude, longitude, density (people per km2 at the centre) and reach_km (where it falls to 1/e)."""
         rng = np.random.default_rng([self.seed, 3])
         rows = []
         for _, own in self.areas.groupby("number"):
@@ -67,23 +68,23 @@ class World:
         return pd.DataFrame(rows, columns=["latitude", "longitude", "density", "reach_km"])
 
     def population_per_km2(self, latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
-        """People per km2 (n,): towns that thin out, and a little everywhere that is warm enough."""
+        """Return people per km2 (n,): towns of exponentially decreasing density, and a few people where it is warm."""
         warm = np.clip((self.climate.temperature_c(latitude, longitude).mean(axis=-1) + 8) / 20, 0.02, 1)
         density = 6 * warm
         for town in self.towns.itertuples():
             near = np.flatnonzero(np.abs(latitude - town.latitude) < 9 * town.reach_km / 111)
-            away = haversine_km(latitude[near], longitude[near], town.latitude, town.longitude)
-            density[near] += town.density * np.exp(-away / town.reach_km) * warm[near]
+            distance_km = haversine_km(latitude[near], longitude[near], town.latitude, town.longitude)
+            density[near] += town.density * np.exp(-distance_km / town.reach_km) * warm[near]
         return density
 
     @cached_property
     def drives_on_left(self) -> np.ndarray:
-        """bool per country number; two of five."""
+        """Whether traffic keeps left in each country, bool (countries,); in two of five."""
         return np.arange(self.countries) % 5 % 3 == 1
 
 
 def _shares(countries: int) -> list[int]:
-    """Countries of each continent, by its size, at least one each."""
+    """Return the number of countries of each continent, proportional to its size, at least 1."""
     sizes = np.array([height * width for _, _, height, width in CONTINENTS], dtype=float)
     shares = np.maximum(1, np.floor(countries * sizes / sizes.sum()).astype(int))
     while shares.sum() != countries:
@@ -93,9 +94,9 @@ def _shares(countries: int) -> list[int]:
     return shares.tolist()
 
 
-def _names(rng: np.random.Generator):
-    """Names of two or three syllables, each once."""
-    seen = set()
+def _names(rng: np.random.Generator) -> Iterator[str]:
+    """Yield distinct names of two or three syllables."""
+    seen: set[str] = set()
     while True:
         name = "".join(rng.choice(SYLLABLES, rng.integers(2, 4)))
         if name not in seen:
@@ -104,7 +105,7 @@ def _names(rng: np.random.Generator):
 
 
 def _coast(rng: np.random.Generator, latitude: float, longitude: float, height: float, width: float) -> shapely.Polygon:
-    """A wavy ellipse in degrees."""
+    """Return a coastline: an ellipse in degrees with random waves."""
     angle = np.linspace(0, 2 * np.pi, 160, endpoint=False)
     wave = sum(rng.normal() / order * np.cos(order * angle + rng.uniform(0, 2 * np.pi)) for order in range(2, 9))
     reach = 1 + 0.09 * wave
@@ -114,11 +115,11 @@ def _coast(rng: np.random.Generator, latitude: float, longitude: float, height: 
 
 
 def _divide(rng: np.random.Generator, shape: shapely.Geometry, count: int) -> list[shapely.Geometry]:
-    """The shape in `count` parts of like size: the Voronoi cells of points moved to the middle of theirs."""
+    """Divide a shape into `count` parts of similar size: Voronoi cells of points after Lloyd's relaxation."""
     if count == 1:
         return [shape]
     west, south, east, north = shape.bounds
-    points = []
+    points: list[shapely.Point] = []
     while len(points) < count:
         point = shapely.Point(rng.uniform(west, east), rng.uniform(south, north))
         if shape.contains(point):
@@ -131,7 +132,7 @@ def _divide(rng: np.random.Generator, shape: shapely.Geometry, count: int) -> li
 
 
 def wrapped(shape: shapely.Geometry) -> shapely.MultiPolygon:
-    """A geometry with longitudes past 180 cut at the antimeridian, as GeoPackages hold it."""
+    """Cut a geometry with longitudes beyond 180 at the antimeridian, as GeoPackages store it."""
     inside = shapely.intersection(shape, shapely.box(-180, -90, 180, 90))
     beyond = translate(shapely.intersection(shape, shapely.box(180, -90, 540, 90)), xoff=-360)
     parts = [part for part in (*shapely.get_parts(inside), *shapely.get_parts(beyond)) if part.geom_type == "Polygon"]

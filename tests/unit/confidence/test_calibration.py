@@ -14,22 +14,16 @@ from homing.confidence.calibration import (
     fit_spread_km,
     fit_temperature,
     log_loss,
+    log_von_mises_fisher,
     negative_log_likelihood,
     probability_within,
     reliability,
     risk_against_coverage,
     softmax,
-    von_mises_fisher,
 )
-from homing.confidence.describe import Ranked, describe_confidence
-from homing.confidence.distributions import region
-from homing.confidence.regions import (
-    ConformalCells,
-    circle_area_km2,
-    conformal_quantile,
-    conformal_radius_km,
-    coverage,
-)
+from homing.confidence.conformal import ConformalCells, conformal_quantile
+from homing.confidence.metrics import RankedCells, confidence_metrics
+from homing.confidence.regions import coverage, smallest_region
 from homing.errors import HomingError
 from homing.evaluate.ceilings import Points, ceilings, stages
 from homing.evaluate.distances import FARTHEST_KM
@@ -40,27 +34,27 @@ CELLS = 40
 
 
 def drawn(count: int, seed: int, sharpness: float = 2.0) -> tuple[np.ndarray, np.ndarray]:
-    """Logits, and true cells that follow exactly their probabilities."""
+    """Logits (n, CELLS), and true cells drawn from their softmax."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, sharpness, (count, CELLS))
-    true = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)  # Gumbel's maximum follows the softmax
+    true = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)  # the Gumbel-max trick
     return logits, true
 
 
 def binomial(count: int, share: float) -> tuple[float, float]:
-    """Where a share lies in all but one of 10,000 such tests."""
+    """Bounds of a share that hold in all but one of 10,000 such tests."""
     low, high = stats.binom.ppf([0.00005, 0.99995], count, share) / count
     return low, high
 
 
-@pytest.mark.parametrize("heat", [0.4, 1.0, 3.0])
-def test_the_temperature_is_found_again(heat):
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
+def test_the_temperature_is_found_again(temperature):
     logits, true = drawn(8000, 1)
-    fitted = fit_temperature(logits * heat, true)
-    assert fitted == pytest.approx(heat, rel=0.05)
-    best = optimize.minimize_scalar(lambda log: log_loss(logits * heat, true, np.exp(log)), bounds=(-3, 3))
+    fitted = fit_temperature(logits * temperature, true)
+    assert fitted == pytest.approx(temperature, rel=0.05)
+    best = optimize.minimize_scalar(lambda log: log_loss(logits * temperature, true, np.exp(log)), bounds=(-3, 3))
     assert fitted == pytest.approx(np.exp(best.x), rel=1e-3)
-    assert log_loss(logits * heat, true, fitted) <= log_loss(logits * heat, true)
+    assert log_loss(logits * temperature, true, fitted) <= log_loss(logits * temperature, true)
 
 
 def test_the_log_loss_is_that_of_the_softmax():
@@ -72,7 +66,7 @@ def test_the_log_loss_is_that_of_the_softmax():
         fit_temperature(logits[:0], true[:0])
 
 
-def test_a_calibrated_classifier_states_what_comes_true():
+def test_calibration_recovers_the_temperature_and_the_log_loss():
     logits, true = drawn(8000, 12)
     found = calibrate(logits * 2.5, true)
     assert found["temperature"] == pytest.approx(2.5, rel=0.05) and found["photos"] == 8000
@@ -82,51 +76,51 @@ def test_a_calibrated_classifier_states_what_comes_true():
     assert log_loss(held * 2.5, its, found["temperature"]) == pytest.approx(log_loss(held, its), rel=1e-3)
 
 
-def test_reliability_of_true_and_of_proud_probabilities():
+def test_reliability_of_calibrated_and_overconfident_probabilities():
     rng = np.random.default_rng(3)
     stated = rng.random(60_000)
     true = rng.random(60_000) < stated
-    honest, proud = reliability(stated, true), reliability(np.sqrt(stated), true)
+    honest, overconfident = reliability(stated, true), reliability(np.sqrt(stated), true)
     assert honest.photos.sum() == 60_000 and honest.expected_error < 0.01
     expected = np.sqrt(stated).mean() - stated.mean()  # 2/3 - 1/2: stated too high in every bin
-    assert proud.expected_error == pytest.approx(expected, abs=0.01)
+    assert overconfident.expected_error == pytest.approx(expected, abs=0.01)
     assert expected == pytest.approx(1 / 6, abs=0.005)
     single = reliability(np.array([1.0, 1.0]), np.array([1, 0]))
     assert single.photos[-1] == 2 and single.true[-1] == 0.5 and np.isnan(single.true[0])
 
 
-def test_stated_shares_within_a_radius_come_true():
+def test_probabilities_within_a_radius_are_calibrated():
     logits, true = drawn(40_000, 4)
     probabilities, rng = softmax(logits), np.random.default_rng(5)
     cells = np.column_stack([rng.uniform(-60, 60, CELLS), rng.uniform(-180, 180, CELLS)])
     answers = cells[logits.argmax(axis=1)]
-    away = np.linalg.norm(unit_vectors(*answers.T) - unit_vectors(*cells[true].T), axis=1)
+    chord = np.linalg.norm(unit_vectors(*answers.T) - unit_vectors(*cells[true].T), axis=1)
     for radius in (200, 2500, 8000):
         stated = probability_within(probabilities, cells, answers, radius)
-        hit = 2 * np.arcsin(away / 2) * EARTH_RADIUS_KM <= radius
+        hit = 2 * np.arcsin(chord / 2) * EARTH_RADIUS_KM <= radius
         assert reliability(stated, hit).expected_error < 0.012
         assert stated.mean() == pytest.approx(hit.mean(), abs=0.01)
 
 
-def test_places_spread_around_their_cells_are_within_a_radius_as_often_as_stated():
-    """Radii below and above the spread, by throwing places."""
+def test_probability_within_a_radius_with_a_spread_by_simulation():
+    """Radii below and above the spread, by sampling places."""
     rng = np.random.default_rng(14)
     cells, answers = np.array([[10.0, 20.0], [12.0, 22.0], [-40.0, 100.0]]), np.array([[10.0, 20.0]])
     probability, spread = np.array([[0.5, 0.3, 0.2]]), 150.0
     chosen = rng.choice(3, 400_000, p=probability[0])
-    thrown = unit_vectors(*cells.T)[chosen] + rng.normal(0, spread / EARTH_RADIUS_KM, (400_000, 3))
-    away = haversine_km(*from_vectors(thrown), *answers[0])
+    sampled = unit_vectors(*cells.T)[chosen] + rng.normal(0, spread / EARTH_RADIUS_KM, (400_000, 3))
+    distance_km = haversine_km(*from_vectors(sampled), *answers[0])
     for radius in (25, 200, 750):
         (stated,) = probability_within(probability, cells, answers, radius, np.array([spread]))
-        assert stated == pytest.approx((away <= radius).mean(), abs=0.004)
+        assert stated == pytest.approx((distance_km <= radius).mean(), abs=0.004)
     point = probability_within(probability, cells, answers, 25, np.array([1e-3]))
     assert point == pytest.approx(probability_within(probability, cells, answers, 25))
 
 
 @pytest.mark.parametrize("spread", [50.0, 1000.0, 30_000.0])
-def test_the_density_holds_everything_once(spread):
+def test_the_density_integrates_to_one(spread):
     def ring(angle: float) -> float:
-        density = np.exp(von_mises_fisher(np.array(angle * EARTH_RADIUS_KM), spread))
+        density = np.exp(log_von_mises_fisher(np.array(angle * EARTH_RADIUS_KM), spread))
         return density * 2 * np.pi * EARTH_RADIUS_KM**2 * np.sin(angle)
 
     near = min(np.pi, 8 * spread / EARTH_RADIUS_KM)
@@ -134,7 +128,7 @@ def test_the_density_holds_everything_once(spread):
 
 
 def test_the_density_is_scipys():
-    ours = von_mises_fisher(np.array([0.0, 500.0, 3000.0]), 900.0) + 2 * np.log(EARTH_RADIUS_KM)
+    ours = log_von_mises_fisher(np.array([0.0, 500.0, 3000.0]), 900.0) + 2 * np.log(EARTH_RADIUS_KM)
     points = unit_vectors(np.degrees(np.array([0.0, 500.0, 3000.0]) / EARTH_RADIUS_KM), np.zeros(3))
     theirs = stats.vonmises_fisher(np.array([1.0, 0, 0]), (EARTH_RADIUS_KM / 900.0) ** 2).logpdf(points)
     np.testing.assert_allclose(ours, theirs, rtol=1e-8)
@@ -144,9 +138,9 @@ def test_likelihood_of_a_mixture_and_its_spread():
     rng = np.random.default_rng(6)
     cells = np.array([[48.0, 2.0], [-33.0, 151.0], [0.0, 179.9]])
     probabilities = np.tile([0.5, 0.3, 0.2], (3000, 1))
-    middle = unit_vectors(*cells.T)[rng.choice(3, 3000, p=[0.5, 0.3, 0.2])]
+    centroid = unit_vectors(*cells.T)[rng.choice(3, 3000, p=[0.5, 0.3, 0.2])]
     spread = 250 / EARTH_RADIUS_KM
-    true = np.column_stack(from_vectors(middle + rng.normal(0, spread, middle.shape)))
+    true = np.column_stack(from_vectors(centroid + rng.normal(0, spread, centroid.shape)))
     found = negative_log_likelihood(probabilities, cells, true, 250.0)
     entropy = -(np.array([0.5, 0.3, 0.2]) * np.log([0.5, 0.3, 0.2])).sum()  # cells far apart: their entropies add
     assert found.mean() == pytest.approx(entropy + np.log(2 * np.pi * np.e * 250**2), abs=0.1)
@@ -155,12 +149,12 @@ def test_likelihood_of_a_mixture_and_its_spread():
     assert np.isfinite(negative_log_likelihood(sure, cells, np.array([[-33.0, 151.0]]), 250.0)).all()
 
 
-def test_the_models_regions_hold_what_they_say_when_it_is_calibrated():
+def test_smallest_regions_have_their_stated_coverage_if_the_model_is_calibrated():
     logits, true = drawn(5000, 7)
     probabilities = softmax(logits)
     areas = np.random.default_rng(0).uniform(1, 9, CELLS)
     for level in (0.5, 0.9):
-        mask = region(probabilities, level)
+        mask = smallest_region(probabilities, level)
         found = coverage(mask, true, areas, level)
         stated = (probabilities * mask).sum(axis=1)
         assert (stated >= level).all()
@@ -173,12 +167,12 @@ def test_the_models_regions_hold_what_they_say_when_it_is_calibrated():
     assert absent.covered == 0.5
 
 
-@pytest.mark.parametrize("heat", [0.3, 1.0, 4.0])
-def test_conformal_regions_hold_what_they_say_whatever_the_model(heat):
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])
+def test_conformal_regions_have_their_stated_coverage_for_any_model(temperature):
     held = []
     for trial in range(40):
         logits, true = drawn(1000, 100 + trial)
-        probabilities = softmax(logits * heat)
+        probabilities = softmax(logits * temperature)
         fitted = ConformalCells.fit(probabilities[:500], true[:500], 0.9, seed=2 * trial)
         mask = fitted.regions(probabilities[500:], seed=2 * trial + 1)
         held.append(mask[np.arange(500), true[500:]].mean())
@@ -186,7 +180,7 @@ def test_conformal_regions_hold_what_they_say_whatever_the_model(heat):
     assert 0.9 - 4 * spread <= np.mean(held) <= 0.9 + 1 / 501 + 4 * spread
 
 
-def test_conformal_quantiles_count_the_photo_to_come():
+def test_conformal_quantiles_count_the_further_photo():
     scores = np.random.default_rng(8).permutation(99) + 1.0
     assert conformal_quantile(scores, 0.9) == 90 and conformal_quantile(scores, 0.5) == 50
     assert conformal_quantile(scores[:8], 0.9) == np.inf
@@ -199,19 +193,6 @@ def test_true_cells_outside_the_kept_ones_widen_the_region():
     lost = np.where(np.arange(400) < 80, -1, true)
     assert ConformalCells.fit(softmax(logits), lost, 0.9).everywhere  # a fifth is in no set of cells
     assert ConformalCells.fit(softmax(logits), true, 0.9).threshold < 1.01
-
-
-def test_conformal_circles():
-    rng = np.random.default_rng(10)
-    scale = rng.uniform(10, 1000, 4000)
-    away = scale * rng.exponential(1, 4000)
-    factor = conformal_radius_km(away[:2000], scale[:2000], 0.9)
-    assert factor == pytest.approx(np.log(10), rel=0.08)
-    low, high = binomial(1000, 0.9)  # of half the photos: the factor is an estimate itself
-    assert low <= np.mean(away[2000:] <= factor * scale[2000:]) <= high
-    whole = 4 * np.pi * EARTH_RADIUS_KM**2
-    areas = circle_area_km2(np.array([1.0, np.pi / 2 * EARTH_RADIUS_KM, 3e4]))
-    np.testing.assert_allclose(areas, [np.pi, whole / 2, whole], rtol=1e-6)
 
 
 def test_risk_against_coverage_by_plain_loops():
@@ -227,70 +208,72 @@ def test_risk_against_coverage_by_plain_loops():
     assert area_under_risk(-loss, loss)[0] == best
 
 
-def test_what_the_probabilities_lack_is_everywhere():
+def test_missing_probability_is_uniform_over_the_globe():
     cells, true = np.array([[48.0, 2.0]]), np.array([[-33.0, 151.0]])
     found = negative_log_likelihood(np.array([[0.75]]), cells, true, 100.0)
     assert found == pytest.approx(-np.log(0.25 / (4 * np.pi * EARTH_RADIUS_KM**2)))
 
 
-def ranked_photos(count: int, proud: float) -> tuple[Ranked, np.ndarray]:
-    """The best 25 of 40 cells, as a run keeps them, with probabilities that are right, or too proud."""
+def ranked_photos(count: int, sharpening: float) -> tuple[RankedCells, np.ndarray]:
+    """The best 25 of 40 cells, as a run keeps them; calibrated with sharpening 1, overconfident above."""
     rng = np.random.default_rng(20)
     logits, true = drawn(count, 21)
-    middles = np.column_stack([rng.uniform(-60, 60, CELLS), rng.uniform(-180, 180, CELLS)])
-    vectors = unit_vectors(*middles.T)[true] + rng.normal(0, 0.02, (count, 3))
+    centroids = np.column_stack([rng.uniform(-60, 60, CELLS), rng.uniform(-180, 180, CELLS)])
+    vectors = unit_vectors(*centroids.T)[true] + rng.normal(0, 0.02, (count, 3))
     place = np.column_stack(from_vectors(vectors))
     best = np.argsort(-logits, axis=1)[:, :25]
     column = np.where((best == true[:, None]).any(axis=1), (best == true[:, None]).argmax(axis=1), -1)
-    probability = np.take_along_axis(softmax(logits * proud), best, axis=1)
-    away = haversine_km(*place.T, *middles[best[:, 0]].T)
-    ranked = Ranked(probability, np.full(best.shape, 1e6), middles[best], column, away, place)
+    probability = np.take_along_axis(softmax(logits * sharpening), best, axis=1)
+    distance_km = haversine_km(*place.T, *centroids[best[:, 0]].T)
+    ranked = RankedCells(probability, np.full(best.shape, 1e6), centroids[best], column, distance_km, place)
     return ranked, np.arange(count) // 4
 
 
-def test_a_runs_confidence_is_described_and_pride_is_seen():
-    right, proud = (describe_confidence(*ranked_photos(4000, heat), [25, 750, 2500], seed=0) for heat in (1.0, 2.0))
+def test_confidence_metrics_of_calibrated_and_overconfident_probabilities():
+    right, sharp = (
+        confidence_metrics(*ranked_photos(4000, sharpening), [25, 750, 2500], seed=0) for sharpening in (1.0, 2.0)
+    )
     json.dumps(right, allow_nan=False)
     for radius in ("within_750_km", "within_2500_km"):
         assert (
-            right["reliability"][radius]["expected_error"] < 0.04 < 0.1 < proud["reliability"][radius]["expected_error"]
+            right["reliability"][radius]["expected_error"] < 0.04 < 0.1 < sharp["reliability"][radius]["expected_error"]
         )
     assert right["reliability"]["within_25_km"]["expected_error"] < 0.02  # far less than a cell's size
     assert right["spread_km"] == pytest.approx(0.02 * EARTH_RADIUS_KM, rel=0.15)
-    assert right["negative_log_likelihood"] < proud["negative_log_likelihood"]
+    assert right["negative_log_likelihood"] < sharp["negative_log_likelihood"]
     first = right["first_cell"]
-    assert first["expected_error"] < 0.04 < 0.1 < proud["first_cell"]["expected_error"]
+    assert first["expected_error"] < 0.04 < 0.1 < sharp["first_cell"]["expected_error"]
     assert sum(first["photos"]) == 4000
     assert abs(right["regions"]["0.9"]["covered"] - 0.9) < 0.06
-    assert proud["regions"]["0.9"]["covered"] < 0.8
-    for found in (right, proud):
+    assert sharp["regions"]["0.9"]["covered"] < 0.8
+    for found in (right, sharp):
         for level in (0.5, 0.9):
             assert found["conformal"][f"{level:g}"]["covered"] == pytest.approx(level, abs=0.03)
         risks = list(found["risk_km_by_coverage"].values())
         assert risks == sorted(risks) and found["mean_risk_km"]["best"] < found["mean_risk_km"]["own"] < risks[-1]
     ranked, names = ranked_photos(400, 1.0)
     lost = replace(ranked, true=np.where(np.arange(400) % 3 == 0, -1, ranked.true))
-    found = describe_confidence(lost, names, [750], seed=0)["conformal"]["0.9"]
+    found = confidence_metrics(lost, names, [750], seed=0)["conformal"]["0.9"]
     assert found["covered"] == found["everywhere_share"] == 1  # the kept cells hold too few: only the globe is sure
     assert found["mean_area_km2"] == pytest.approx(4 * np.pi * EARTH_RADIUS_KM**2)
     few, names = ranked_photos(20, 1.0)
-    assert describe_confidence(few, names, [750], seed=0)["conformal"] is None
+    assert confidence_metrics(few, names, [750], seed=0)["conformal"] is None
 
 
 def test_ceilings_by_brute_force():
     rng = np.random.default_rng(22)
     truth = np.column_stack([rng.uniform(-60, 60, 60), rng.uniform(-180, 180, 60)])
-    middles = np.column_stack([rng.uniform(-60, 60, 12), rng.uniform(-180, 180, 12)])
+    centroids = np.column_stack([rng.uniform(-60, 60, 12), rng.uniform(-180, 180, 12)])
     cells = np.argsort(rng.random((60, 12)), axis=1)[:, :5]
     true_cell = rng.integers(0, 12, 60)
     photos = Points(rng.integers(0, 11, 400), rng.uniform(-60, 60, 400), rng.uniform(-180, 180, 400))  # cell 11: none
-    found = stages(truth, cells, middles[cells], true_cell, {"photo": photos})
+    found = stages(truth, cells, centroids[cells], true_cell, {"photo": photos})
     for row in range(60):
-        middle = haversine_km(*truth[row], *middles.T)
+        centroid = haversine_km(*truth[row], *centroids.T)
         photo = haversine_km(*truth[row], photos.latitude, photos.longitude)
-        reach = [photo[photos.cell_id == cell].min() if cell < 11 else middle[cell] for cell in cells[row]]
+        reach = [photo[photos.cell_id == cell].min() if cell < 11 else centroid[cell] for cell in cells[row]]
         own = photo[photos.cell_id == true_cell[row]].min() if true_cell[row] < 11 else FARTHEST_KM
-        expected = [middle[cells[row, 0]], middle[cells[row]].min(), reach[0], min(reach), own]
+        expected = [centroid[cells[row, 0]], centroid[cells[row]].min(), reach[0], min(reach), own]
         np.testing.assert_allclose([values[row] for values in found.values()], expected, rtol=1e-6)
     figures = ceilings(found, [200, 2500])
     assert list(figures) == ["first_cell", "best_of_5_cells", "photo_in_first_cell", "photo_in_5_cells",
@@ -298,16 +281,16 @@ def test_ceilings_by_brute_force():
     assert figures["photo_in_5_cells"]["median_km"] <= figures["photo_in_first_cell"]["median_km"]
 
 
-def run_tables(ranked: Ranked, names: np.ndarray) -> dict[str, pd.DataFrame]:
-    """The same photos as a run's tables, their rows in another order."""
+def run_tables(ranked: RankedCells, names: np.ndarray) -> dict[str, pd.DataFrame]:
+    """The same photos as the tables of a run, with rows in random order."""
     count, ranks = ranked.probability.shape
-    middles, cell = np.unique(ranked.middles.reshape(-1, 2), axis=0, return_inverse=True)
+    centroids, cell = np.unique(ranked.centroids.reshape(-1, 2), axis=0, return_inverse=True)
     cell = cell.reshape(count, ranks)
     ids = np.array([f"p{number:05d}" for number in range(count)])
     predictions = pd.DataFrame({"photo_id": np.repeat(ids, ranks), "rank": np.tile(np.arange(ranks), count)})
     predictions["cell_id"], predictions["probability"] = cell.ravel(), ranked.probability.ravel()
-    cells = pd.DataFrame({"cell_id": range(len(middles)), "latitude": middles[:, 0], "longitude": middles[:, 1]})
-    own = np.where(ranked.true >= 0, cell[np.arange(count), ranked.true], len(middles))
+    cells = pd.DataFrame({"cell_id": range(len(centroids)), "latitude": centroids[:, 0], "longitude": centroids[:, 1]})
+    own = np.where(ranked.true >= 0, cell[np.arange(count), ranked.true], len(centroids))
     truth = pd.DataFrame({"photo_id": ids, "latitude": ranked.place[:, 0], "longitude": ranked.place[:, 1]})
     return {
         "truth": truth.assign(author=names.astype(str)).sample(frac=1, random_state=1),
@@ -321,17 +304,17 @@ def test_a_runs_tables_give_what_its_arrays_give():
     ranked, names = ranked_photos(400, 1.0)
     made = run_tables(ranked, names)
     found = describe_stages(**made, points={}, refined=25, radii_km=[750, 2500], seed=0)
-    direct = describe_confidence(ranked, names, [750, 2500], seed=0)
+    direct = confidence_metrics(ranked, names, [750, 2500], seed=0)
     confidence = found["confidence"]
     assert confidence["reliability"]["within_750_km"]["stated"] == pytest.approx(
         direct["reliability"]["within_750_km"]["stated"]
     )
     assert confidence["regions"]["0.9"] == pytest.approx(direct["regions"]["0.9"])
-    assert found["ceilings"]["first_cell"]["median_km"] == pytest.approx(np.median(ranked.away_km))
+    assert found["ceilings"]["first_cell"]["median_km"] == pytest.approx(np.median(ranked.error_km))
     fewer = describe_stages(**made, points={}, refined=5, radii_km=[750, 2500], seed=0)
-    away = haversine_km(*ranked.place.T[..., None], *np.moveaxis(ranked.middles[:, :5], -1, 0))
-    assert fewer["ceilings"]["best_of_5_cells"]["median_km"] == pytest.approx(np.median(away.min(axis=1)))
-    assert fewer["confidence"] == confidence  # told from all kept cells
+    distance_km = haversine_km(*ranked.place.T[..., None], *np.moveaxis(ranked.centroids[:, :5], -1, 0))
+    assert fewer["ceilings"]["best_of_5_cells"]["median_km"] == pytest.approx(np.median(distance_km.min(axis=1)))
+    assert fewer["confidence"] == confidence  # measured on all kept cells
     nobody = made | {"assignments": made["assignments"].iloc[:0]}
     assert describe_stages(**nobody, points={}, refined=25, radii_km=[750], seed=0) == {
         "ceilings": None,

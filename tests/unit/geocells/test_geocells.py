@@ -1,5 +1,5 @@
-"""What a partition guarantees, in random worlds: all land once, sizes within limits, each cell in one piece, no matter
-the order of rows or the number of workers."""
+"""Guarantees of a partition in random worlds: all land is in one cell, sizes are within limits, each cell is in one
+piece, and neither the order of rows nor the number of workers changes the result."""
 
 import geopandas as gpd
 import numpy as np
@@ -16,8 +16,8 @@ from homing.geocells.assign import assign
 from homing.geocells.geometry.land import area_km2
 from homing.geocells.methods.merge import merge_small
 from homing.geocells.partition import make_geocells
-from homing.geocells.points import shaping_points
 from homing.geocells.quality import measure
+from homing.geocells.shaping import shaping_points
 from homing.labels.boundaries import polygons_of
 from homing.sphere import EARTH_RADIUS_KM, haversine_km, pixel_area_km2, spherical_mean
 
@@ -29,7 +29,7 @@ def settings_with(least, most, widest=None):
 
 
 def oracle_km2(shape) -> float:
-    """Area on the sphere by Gauss's quadrature of the sine of the latitude under each edge, straight in degrees."""
+    """Area on the sphere by Gaussian quadrature of the sine of the latitude along each edge, straight in degrees."""
     knots, weights = np.polynomial.legendre.leggauss(8)
     total = 0.0
     for part in shapely.get_parts(shape):
@@ -43,7 +43,7 @@ def oracle_km2(shape) -> float:
 
 
 def whole(shapes, across_180: bool):
-    """The union of shapes; in a country across 180 degrees with its western part moved to the east."""
+    """The union of shapes; in a country across 180 degrees with its western part moved east by 360."""
     parts = shapely.get_parts(shapes)
     if across_180:
         west = shapely.bounds(parts)[:, 0] < 0
@@ -52,14 +52,14 @@ def whole(shapes, across_180: bool):
 
 
 def outside(cells, photos) -> np.ndarray:
-    """How far (degrees) each photo is from its cell; one at 180 degrees may be written as either."""
+    """The distance in degrees of each photo from its cell; 180 and -180 degrees are the same meridian."""
     shapes = cells.geometry.to_numpy()[photos["cell_id"]]
     turned = [shapely.points(photos["longitude"] + turn, photos["latitude"]) for turn in (0, -360, 360)]
     return np.min([shapely.distance(shapes, points) for points in turned], axis=0)
 
 
 def check_land(world, cells):
-    """Of each country with photos all land is in exactly one cell, and in a valid one; the table says how large."""
+    """All land of each country with photos is in exactly one valid cell, and the table has the areas of the cells."""
     with_photos = set(world.points["country"])
     assert set(cells["country"]) == with_photos
     assert cells.is_valid.all() and cells.geom_type.isin(["Polygon", "MultiPolygon"]).all()
@@ -76,8 +76,10 @@ def check_land(world, cells):
 
 
 def check_pieces(world, cells, across_180, widest):
-    """In each piece of its areas' land a cell is in one piece. With a maximal radius cells of different
-    areas are joined: those that have an area of several pieces are left out."""
+    """A cell has at most one piece in each piece of its areas' land.
+
+    With a maximal radius cells of different areas are merged: those with an area of several pieces are left out.
+    """
     area = world.areas.set_index("area_id").geometry
     for cell in cells.itertuples():
         several = (shapely.get_num_geometries(area[cell.area_ids].to_numpy()) > 1).any()
@@ -91,7 +93,7 @@ def check_pieces(world, cells, across_180, widest):
 
 
 def check_levels(world, cells, shaping):
-    """No cell has land of another country; it is named after the area that most of its photos are in."""
+    """No cell has areas of another country, and its region is that of the area with most of its photos."""
     areas = world.areas.set_index("area_id")
     where = gpd.GeoDataFrame(shaping, geometry=gpd.points_from_xy(shaping["longitude"], shaping["latitude"]))
     for cell in cells.itertuples():
@@ -107,7 +109,7 @@ def check_levels(world, cells, shaping):
 
 
 def check_photos(world, cells, shaping):
-    """Photos lie in their own cell; those off the coast in the nearest one of their country, found by brute force."""
+    """Photos lie in their own cell; those off the coast are in the nearest one of their country, by brute force."""
     assert sorted(shaping["photo_id"]) == sorted(world.points["photo_id"])
     assert (cells["country"].to_numpy()[shaping["cell_id"]] == shaping["country"]).all()
     off_coast = shaping["photo_id"].isin(world.points["photo_id"][world.off_coast]).to_numpy()
@@ -118,20 +120,20 @@ def check_photos(world, cells, shaping):
     )
     for photo in shaping[off_coast].itertuples():
         own = cells["country"].to_numpy()[coasts[1]] == photo.country
-        away_km = haversine_km(photo.latitude, photo.longitude, *coasts[0][own].T[::-1])
-        nearest_km = away_km[coasts[1][own] == photo.cell_id].min()
-        assert nearest_km <= away_km.min() + step * 111.2 / 2
+        coast_km = haversine_km(photo.latitude, photo.longitude, *coasts[0][own].T[::-1])
+        nearest_km = coast_km[coasts[1][own] == photo.cell_id].min()
+        assert nearest_km <= coast_km.min() + step * 111.2 / 2
 
 
 def check_sizes(world, made, least, most, widest):
-    """Cells are within the limits, or listed with a reason that is true."""
+    """Cells are within the limits, or are listed with a true reason."""
     cells, shaping, listed = made
     photos = np.bincount(shaping["cell_id"], minlength=len(cells))
     assert (photos == cells["photos"].to_numpy()).all() and photos.min() > 0
-    middle = [spherical_mean(own["latitude"], own["longitude"]) for _, own in shaping.groupby("cell_id")]
-    apart_km = haversine_km(*np.array(middle)[shaping["cell_id"]].T, shaping["latitude"], shaping["longitude"])
-    reach_km = pd.Series(apart_km).groupby(shaping["cell_id"].to_numpy()).max().to_numpy()
-    assert haversine_km(*np.array(middle).T, cells["latitude"], cells["longitude"]).max() < 1e-6
+    centroid = [spherical_mean(own["latitude"], own["longitude"]) for _, own in shaping.groupby("cell_id")]
+    distance_km = haversine_km(*np.array(centroid)[shaping["cell_id"]].T, shaping["latitude"], shaping["longitude"])
+    reach_km = pd.Series(distance_km).groupby(shaping["cell_id"].to_numpy()).max().to_numpy()
+    assert haversine_km(*np.array(centroid).T, cells["latitude"], cells["longitude"]).max() < 1e-6
     assert cells["radius_km"].to_numpy() == pytest.approx(reach_km, abs=1e-6)
     odd = (photos < least) | (photos > most) | (reach_km > (widest or np.inf))
     assert [entry["cell_id"] for entry in listed] == np.flatnonzero(odd).tolist()
@@ -167,8 +169,8 @@ def check_reason(reason, cell_id, world, made, least, most, widest):
 
 
 def radius_km(photos) -> float:
-    middle = spherical_mean(photos["latitude"], photos["longitude"])
-    return haversine_km(*middle, photos["latitude"], photos["longitude"]).max()
+    centroid = spherical_mean(photos["latitude"], photos["longitude"])
+    return haversine_km(*centroid, photos["latitude"], photos["longitude"]).max()
 
 
 def near_coast(world, photos) -> bool:
@@ -176,7 +178,7 @@ def near_coast(world, photos) -> bool:
 
 
 @pytest.mark.parametrize("frame", FRAMES)
-@settings(max_examples=2, deadline=None, derandomize=True, phases=[Phase.generate])  # a seed has no simpler one
+@settings(max_examples=2, deadline=None, derandomize=True, phases=[Phase.generate])  # seeds do not shrink
 @given(seed=st.integers(0, 10_000), limits=st.sampled_from(LIMITS))
 def test_guarantees_hold_in_random_worlds(frame, seed, limits):
     world = random_world(frame, seed, photos=600)
@@ -211,7 +213,7 @@ def test_neither_the_order_of_rows_nor_the_number_of_workers_changes_anything(mo
 
 @pytest.mark.parametrize("seed", range(3))
 def test_where_a_cut_exists_all_sizes_are_within_the_limits(seed):
-    """In one area without bays, with photos at different places, any number above twice the minimum can be cut."""
+    """In a convex area, with photos at distinct places, any cell of at least twice the minimum can be cut."""
     rng = np.random.default_rng(seed)
     area = shapely.Point(10, 45).buffer(3)
     places = np.concatenate([[within(rng, area) for _ in range(300)], rng.normal([45, 10], 0.05, (400, 2))])
@@ -222,7 +224,7 @@ def test_where_a_cut_exists_all_sizes_are_within_the_limits(seed):
 
 
 def test_a_maximal_radius_is_kept_even_below_the_minimum():
-    """However few photos there are; only those off the coast may be farther apart than their places on it."""
+    """The radius is kept even if cells then have too few photos."""
     rng = np.random.default_rng(3)
     areas = table(
         [(f"A.{n}", "a", "A", "r", "AAA", "AAA", shape) for n, shape in enumerate(lattice(rng, 0, 40, 3, 2, 4, 4))]
@@ -231,7 +233,7 @@ def test_a_maximal_radius_is_kept_even_below_the_minimum():
     points = photos_at([within(rng, land) for _ in range(120)], "AAA")
     cells, _, exceptions = make_geocells(areas, points, settings_with(20, 60, 80.0))
     assert cells["radius_km"].max() <= 80 and cells["photos"].min() < 20 and exceptions
-    assert len(cells) < 80  # what may be joined, is
+    assert len(cells) < 80  # cells that may be merged are
 
 
 def squares(code, west, south, columns, rows):
@@ -240,7 +242,7 @@ def squares(code, west, south, columns, rows):
     return [(f"{code}.{c}.{r}", "a", f"{code}.{c // 2}", "r", code, code, box) for (c, r), box in boxes.items()]
 
 
-def test_exceptions_say_what_is_true_of_them():
+def test_exceptions_have_true_reasons():
     """130 photos at one place, and a country of 7."""
     rng = np.random.default_rng(0)
     areas = table([*squares("BBB", 6, 40, 6, 5), *squares("CCC", 40, 10, 2, 2), *squares("DDD", 60, 10, 2, 2)])
@@ -268,8 +270,8 @@ def test_photos_at_one_point_are_one_cell(count):
 
 
 @pytest.mark.parametrize("step", [(0, 0.01), (0.01, 0), (0.01, 0.01), (1e-7, 0)], ids=str)
-def test_photos_on_one_line_are_parted(step):
-    """On a parallel, a meridian, aslant, a centimetre apart."""
+def test_photos_on_one_line_are_divided(step):
+    """On a parallel, a meridian, a diagonal, and a centimetre apart."""
     places = np.array([40.5, 0.5]) + np.arange(120)[:, None] * step
     cells, shaping, exceptions = make_geocells(ONE_AREA, photos_at(places, "AAA"), settings_with(20, 50))
     assert not exceptions and len(cells) >= 3
@@ -344,7 +346,7 @@ def test_no_photo_in_any_area_is_an_error():
         make_geocells(ONE_AREA, photos_at([[41, 1]], "nowhere"), SETTINGS)
 
 
-def test_photos_elsewhere_get_the_cell_that_holds_them_or_the_nearest():
+def test_other_photos_get_the_cell_that_contains_them_or_the_nearest():
     world = random_world("across 180", 7, photos=500)
     cells, shaping, _ = make_geocells(world.areas, world.points, SETTINGS)
     rng = np.random.default_rng(3)
@@ -365,7 +367,7 @@ def test_photos_elsewhere_get_the_cell_that_holds_them_or_the_nearest():
     assert (assign(cells, shaping, nowhere, True) == shaping["cell_id"].to_numpy()[nearest]).all()
 
 
-def test_the_quality_file_says_what_is_true():
+def test_the_quality_figures_are_true():
     world = random_world("temperate", 2, photos=500)
     points = world.points[world.points["country"] != "C2"]
     cells, shaping, exceptions = make_geocells(world.areas, points, SETTINGS)

@@ -1,4 +1,4 @@
-"""Partitions by a lattice are the one that others know, obey their limits, cover the globe and hold their photos."""
+"""Lattices agree with the reference libraries, obey their limits, cover the globe and contain their photos."""
 
 import h3
 import numpy as np
@@ -8,7 +8,7 @@ import shapely
 
 from homing.geocells.geometry import s2
 from homing.geocells.geometry.land import area_km2
-from homing.geocells.geometry.outlines import EDGE_ERROR_KM, EDGE_ERROR_SHARE, ends, short_edges
+from homing.geocells.geometry.outlines import EDGE_ERROR_KM, EDGE_ERROR_SHARE, edge_ends, subdivide_edges
 from homing.geocells.methods.lattices import h3_cells, quadtree_cells, s2_cells
 from homing.sphere import EARTH_RADIUS_KM, haversine_km, unit_vectors
 
@@ -19,7 +19,7 @@ GLOBE_KM2 = 4 * np.pi * EARTH_RADIUS_KM**2
 
 @pytest.fixture(scope="module")
 def places():
-    """latitude, longitude: all over the globe, a town, one spot, around 180 degrees, the poles, the cube's seams."""
+    """Points all over the globe, in a town, at one place, around 180 degrees and the poles, on edges of the cube."""
     rng = np.random.default_rng(0)
     latitude = [np.degrees(np.arcsin(rng.uniform(-1, 1, 400))), rng.normal(48.85, 0.1, 200), np.full(50, -33.9)]
     longitude = [rng.uniform(-180, 180, 400), rng.normal(2.35, 0.1, 200), np.full(50, 18.4)]
@@ -31,7 +31,7 @@ def places():
 
 
 def outside_km(polygons, latitude, longitude):
-    """How far each photo is from its polygon; one on 180 degrees may be written as either."""
+    """The distance of each photo from its polygon; 180 and -180 degrees are the same meridian."""
     found = []
     for turn in (0, np.where(longitude > 0, -360, 360)):
         lines = shapely.shortest_line(polygons, shapely.points(longitude + turn, latitude))
@@ -50,7 +50,7 @@ def test_s2_tokens_are_those_of_s2(level, places):
 
 
 def planet_leaves(latitude, longitude, settings):
-    """PlaNet's splits by recursion: the cells that hold a photo, with their photos."""
+    """PlaNet's splits by recursion: cells with photos, and their photos."""
     leaves = [
         s2sphere.CellId.from_lat_lng(s2sphere.LatLng.from_degrees(*place))
         for place in zip(latitude.tolist(), longitude.tolist(), strict=True)
@@ -70,7 +70,7 @@ def planet_leaves(latitude, longitude, settings):
     return found
 
 
-def test_s2_cells_are_split_and_left_out_as_planet_does(places):
+def test_s2_cells_are_split_and_dropped_as_in_planet(places):
     made = s2_cells(*places, SETTINGS)
     leaves = planet_leaves(*places, SETTINGS)
     kept = {cell.to_token(): cell for cell, photos in leaves.items() if len(photos) >= SETTINGS["min_photos"]}
@@ -122,7 +122,7 @@ def test_h3_takes_the_resolution_that_max_photos_suggests(places, max_photos):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_cells_hold_their_photos_and_are_the_same_in_any_order(method, places):
+def test_cells_contain_their_photos_and_do_not_depend_on_their_order(method, places):
     latitude, longitude = places
     made = method(*places, SETTINGS | {"min_photos": 1})
     assert (np.diff(made.key.argsort()) == 1).all() and len(set(made.key)) == len(made.key)
@@ -144,16 +144,18 @@ def test_straight_lines_on_the_map_stay_by_the_great_circle():
     over_equator = unit_vectors([-5, -4, -30], [0, 179, 60]), unit_vectors([5, 4, 30], [10, -176, 61])
     start = np.concatenate([start, over_equator[0]])
     stop = np.concatenate([stop / np.linalg.norm(stop, axis=1, keepdims=True), over_equator[1]])
-    start, stop, edge = short_edges(start, stop)
+    start, stop, edge = subdivide_edges(start, stop)
     assert set(edge) == set(range(503)) and (np.diff(edge) >= 0).all()
     assert (start[1:] == stop[:-1]).all(axis=1)[np.diff(edge) == 0].all()
-    (south, west), (north, east) = ends(start, stop)
+    (south, west), (north, east) = edge_ends(start, stop)
     share = np.linspace(0, 1, 33)[:, None]
     on_line = unit_vectors(south + share * (north - south), west + share * (east - west))
     normal = np.cross(start, stop)
-    away_km = EARTH_RADIUS_KM * np.abs(np.sum(on_line * normal, axis=2)).max(axis=0) / np.linalg.norm(normal, axis=1)
+    deviation_km = (
+        EARTH_RADIUS_KM * np.abs(np.sum(on_line * normal, axis=2)).max(axis=0) / np.linalg.norm(normal, axis=1)
+    )
     length_km = haversine_km(south, west, north, east)
-    assert (away_km < 1.05 * np.minimum(EDGE_ERROR_KM, EDGE_ERROR_SHARE * length_km)).all()
+    assert (deviation_km < 1.05 * np.minimum(EDGE_ERROR_KM, EDGE_ERROR_SHARE * length_km)).all()
 
 
 def whole_s2(level):

@@ -1,4 +1,4 @@
-"""Every method gives the same table, with all photos in it; levels nest; others come near a wanted number of cells."""
+"""Every method returns the same table with all photos; levels nest; settings are fit_settings to a number of cells."""
 
 import numpy as np
 import pandas as pd
@@ -7,9 +7,9 @@ import shapely
 from worlds import SETTINGS, photos_at, random_world
 
 from homing import tables
-from homing.geocells.compare import at_equal_count, fitted
-from homing.geocells.country import Country
+from homing.geocells.compare import at_equal_count, fit_settings
 from homing.geocells.hierarchy import hierarchy
+from homing.geocells.methods.country import Country
 from homing.geocells.methods.kmeans import lloyd
 from homing.geocells.partition import LATTICES, make_geocells
 from homing.sphere import haversine_km
@@ -27,7 +27,7 @@ def world():
 
 @pytest.fixture(scope="module")
 def made(world):
-    """The partition by each method."""
+    """The partition of the world by each method."""
     return {
         name: make_geocells(world.areas, world.points, SETTINGS | {"method": name} | own)
         for name, own in METHODS.items()
@@ -69,23 +69,23 @@ def test_administrative_cells_are_the_areas_and_the_regions(world, made):
     assert sorted(map(tuple, made["region"].cells["area_ids"])) == wanted
 
 
-def test_photos_of_k_means_cells_lie_nearest_to_the_centre_of_their_own(world, made):
+def test_photos_of_a_k_means_cell_are_nearest_to_its_centroid(world, made):
     _, shaping, _ = made["kmeans"]
     each = np.sqrt(SETTINGS["min_photos"] * SETTINGS["max_photos"])
     for country, own in shaping.groupby("country"):
         areas = world.areas[world.areas["country"] == country]
         places = Country.of(areas, own)[0].places
         count = round(len(own) / each)
-        centres = lloyd(places, count)
-        assert len(centres) == pytest.approx(count, abs=max(1, 0.1 * count))
+        centroids = lloyd(places, count)
+        assert len(centroids) == pytest.approx(count, abs=max(1, 0.1 * count))
         on_land = own[~own["photo_id"].isin(world.points["photo_id"][world.off_coast])]
-        away_km = haversine_km(
-            on_land[["latitude"]].to_numpy(), on_land[["longitude"]].to_numpy(), centres.latitude, centres.longitude
+        distance_km = haversine_km(
+            on_land[["latitude"]].to_numpy(), on_land[["longitude"]].to_numpy(), centroids.latitude, centroids.longitude
         )
-        first, second = np.sort(away_km, axis=1)[:, :2].T
+        first, second = np.sort(distance_km, axis=1)[:, :2].T
         clear = second - first > 0.01
-        pairs = np.unique(np.stack([away_km.argmin(axis=1), on_land["cell_id"]], axis=1)[clear], axis=0)
-        assert len(pairs) == len(set(pairs[:, 0])) == len(set(pairs[:, 1])) > 1  # one cell for each centre
+        pairs = np.unique(np.stack([distance_km.argmin(axis=1), on_land["cell_id"]], axis=1)[clear], axis=0)
+        assert len(pairs) == len(set(pairs[:, 0])) == len(set(pairs[:, 1])) > 1  # one cell per centroid
 
 
 def test_levels_nest_and_their_photos_sum(world, tmp_path):
@@ -118,7 +118,7 @@ def test_levels_nest_and_their_photos_sum(world, tmp_path):
 @pytest.mark.parametrize("method", ["s2", "quadtree", "kmeans"])
 def test_settings_are_found_for_a_wanted_number_of_cells(method, world):
     for wanted in (40, 110):
-        settings = fitted(method, wanted, world.areas, world.points, SETTINGS)
+        settings = fit_settings(method, wanted, world.areas, world.points, SETTINGS)
         assert settings["method"] == method
         assert len(make_geocells(world.areas, world.points, settings).cells) == pytest.approx(wanted, rel=0.1)
 

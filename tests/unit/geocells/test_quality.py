@@ -1,4 +1,4 @@
-"""The figures of a partition, beside what counting pair by pair gives."""
+"""The figures of a partition against counts of all pairs of photos."""
 
 import geopandas as gpd
 import numpy as np
@@ -15,8 +15,8 @@ from homing.sphere import haversine_km, spherical_mean
 
 @pytest.fixture(scope="module")
 def world():
-    """Six areas in four regions of two countries (one without regions), four cells along other lines, photos on both
-    sides of 180 degrees, several at one place, a cell that no photo shaped, a data set whose names are used twice.
+    """Six areas in two countries, one of them without regions, and four cells with other borders. Photos lie on both
+    sides of 180 degrees, several at one place; no photo shaped cell 9.
     """
     areas = gpd.GeoDataFrame(
         {"area_id": list("abcdef"), "region_id": ["r", "r", "s", "s", None, None], "country": ["X"] * 4 + ["Y"] * 2},
@@ -63,35 +63,35 @@ def found(world):
     )
 
 
-def away_km(one, others) -> np.ndarray:
+def distances_km(one, others) -> np.ndarray:
     return haversine_km(one.latitude, one.longitude, others["latitude"], others["longitude"])
 
 
-def test_a_perfect_classifier_is_as_far_off_as_pair_by_pair(world, found):
+def test_errors_of_a_perfect_classifier_are_those_of_all_pairs(world, found):
     _, cells, photos, shaping = world
     centre = cells.set_index("cell_id")
     for split, own in photos.groupby("split"):
         answers = {"centroid": [], "nearest": []}
         for photo in own.itertuples():
-            centroid = float(away_km(photo, centre.loc[[photo.cell_id]])[0])
+            centroid = float(distances_km(photo, centre.loc[[photo.cell_id]])[0])
             others = shaping[(shaping["cell_id"] == photo.cell_id) & (shaping["photo_id"] != photo.photo_id)]
             answers["centroid"].append(centroid)
-            answers["nearest"].append(away_km(photo, others).min() if len(others) else centroid)
+            answers["nearest"].append(distances_km(photo, others).min() if len(others) else centroid)
         assert found[f"oracle.{split}.photos"] == len(own)
-        for name, away in answers.items():
-            told = f"oracle.{split}.{name}"
-            assert found[f"{told}.median_km"] == pytest.approx(np.median(away), rel=1e-6, abs=1e-6)
-            assert found[f"{told}.mean_km"] == pytest.approx(np.mean(away), rel=1e-6)
+        for name, error_km in answers.items():
+            key = f"oracle.{split}.{name}"
+            assert found[f"{key}.median_km"] == pytest.approx(np.median(error_km), rel=1e-6, abs=1e-6)
+            assert found[f"{key}.mean_km"] == pytest.approx(np.mean(error_km), rel=1e-6)
             for radius in RADII_KM:
-                assert found[f"{told}.within_{radius}_km"] == pytest.approx(np.mean(np.array(away) <= radius))
+                assert found[f"{key}.within_{radius}_km"] == pytest.approx(np.mean(np.array(error_km) <= radius))
     assert found["oracle.train.nearest.mean_km"] > 0, "a photo must not be its own answer"
 
 
-def test_another_data_set_may_use_the_same_names(world):
+def test_another_data_set_may_use_the_same_ids(world):
     _, _, photos, shaping = world
     moved = shaping.assign(latitude=shaping["latitude"] + 0.001)
     expected = [
-        away_km(photo, moved[moved["cell_id"] == photo.cell_id]).min()
+        distances_km(photo, moved[moved["cell_id"] == photo.cell_id]).min()
         for photo in photos.query("cell_id != 9").itertuples()
     ]
     near = quality.nearest_km(photos, moved)
@@ -99,14 +99,14 @@ def test_another_data_set_may_use_the_same_names(world):
     assert np.isnan(near[photos["cell_id"] == 9]).all()
 
 
-def test_neighbours_are_counted_as_pair_by_pair(world, found):
+def test_neighbours_are_those_of_all_pairs(world, found):
     *_, shaping = world
     region = {"a": "r", "b": "r", "c": "s", "d": "s", "e": "Y", "f": "Y"}
     pairs = []
     for photo in shaping.itertuples():
-        away = away_km(photo, shaping)
+        distance = distances_km(photo, shaping)
         elsewhere = (shaping["latitude"] != photo.latitude) | (shaping["longitude"] != photo.longitude)
-        other = shaping.iloc[int(np.where(elsewhere, away, np.inf).argmin())]
+        other = shaping.iloc[int(np.where(elsewhere, distance, np.inf).argmin())]
         pairs.append((other["cell_id"] != photo.cell_id, region[other["area_id"]] != region[photo.area_id]))
     cell, other_region = np.array(pairs).T
     expected = {"other_cell": cell, "other_region": other_region, "same_cell_other_region": ~cell & other_region,
@@ -129,7 +129,7 @@ def test_shares_of_photos_and_of_cells(world, found):
     assert (found["photos_per_cell.min"], found["photos_per_cell.max"]) == (0, cells["photos"].max())
 
 
-def test_cells_of_equal_size_tell_all_their_bits():
+def test_cells_of_equal_size_have_maximal_entropy():
     assert quality.entropy(np.repeat(np.arange(8), 5), 8) == {
         "entropy_bits": 3.0, "effective_cells": 8.0, "effective_cells_share": 1.0,
     }  # fmt: skip
@@ -141,16 +141,16 @@ def test_the_error_of_each_cell(world):
     oracle_km = per_cell(cells, photos[photos["cell_id"] != 9])
     for cell, error in zip(cells.itertuples(), oracle_km, strict=True):
         own = photos[photos["cell_id"] == cell.cell_id]
-        assert np.isnan(error) if cell.cell_id == 9 else error == pytest.approx(np.median(away_km(cell, own)))
+        assert np.isnan(error) if cell.cell_id == 9 else error == pytest.approx(np.median(distances_km(cell, own)))
 
 
 def test_one_photo_in_all(world, tmp_path):
     areas, cells, _, shaping = world
     one = shaping.iloc[:1]
-    told = measure(areas, cells, [], one.assign(split="train"), one, {"method": "semantic"})
-    write_json(tmp_path / "quality.json", told)  # which refuses what is no number
-    assert told["neighbours.other_cell_share"] is None and told["held_out.in_empty_cells_share"] is None
-    assert told["oracle.train.nearest.median_km"] == told["oracle.train.centroid.median_km"]
+    figures = measure(areas, cells, [], one.assign(split="train"), one, {"method": "semantic"})
+    write_json(tmp_path / "quality.json", figures)  # raises for NaN
+    assert figures["neighbours.other_cell_share"] is None and figures["held_out.in_empty_cells_share"] is None
+    assert figures["oracle.train.nearest.median_km"] == figures["oracle.train.centroid.median_km"]
 
 
 def test_partitions_side_by_side(found):

@@ -1,4 +1,4 @@
-"""Borders half-way between places, against brute force: the nearest place decides on which side a point lies."""
+"""Voronoi borders against brute force: a point lies on the side of its nearest place."""
 
 import numpy as np
 import pytest
@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homing.geocells.geometry.arcs import Arcs, lines
-from homing.geocells.geometry.borders import LEAST_KM, shared_borders
-from homing.geocells.geometry.voronoi import SHARE, TOLERANCE_KM, label_borders
-from homing.geocells.methods.divide import cut, reach
-from homing.geocells.places import Places
+from homing.geocells.geometry.borders import TOUCHING_KM, shared_borders
+from homing.geocells.geometry.places import Places
+from homing.geocells.geometry.tessellation import cut, reach
+from homing.geocells.geometry.voronoi import TOLERANCE_KM, TOLERANCE_SHARE, label_borders
 from homing.sphere import EARTH_RADIUS_KM, chord_to_km, haversine_km, unit_vectors
 
 METRE = 9e-6  # degrees of latitude
@@ -24,7 +24,7 @@ def places_at(latitude, longitude) -> Places:
 
 
 def random_points(land, places, count=6000):
-    """Latitude and longitude of points all over the bounds of the land, half of them near places."""
+    """Latitude and longitude of points in the bounds of the land, half of them near places."""
     rng = np.random.default_rng(1)
     west, south, east, north = land.bounds
     low, high = np.sin(np.radians([south, north]))
@@ -36,22 +36,22 @@ def random_points(land, places, count=6000):
 
 
 def check_faces(land, places, labels):
-    """Points in one face have the nearest place of one label, but for those as near to another within the tolerance."""
+    """All points in a face have nearest places of one label, except points equally near to another by the tolerance."""
     labels = np.asarray(labels)
     faces = np.concatenate(cut(land, places, label_borders(places.vectors, labels, reach(land, places))))
     assert shapely.area(faces).sum() == pytest.approx(shapely.area(land), rel=1e-9)
     latitude, longitude = random_points(land, places)
     point, face = shapely.STRtree(faces).query(shapely.points(longitude, latitude), predicate="within")
     vectors = unit_vectors(latitude[point], longitude[point])
-    away_km = chord_to_km(np.linalg.norm(vectors[:, None] - places.vectors, axis=2))
+    distance_km = chord_to_km(np.linalg.norm(vectors[:, None] - places.vectors, axis=2))
     each = np.unique(labels)
-    nearest_km = np.stack([away_km[:, labels == label].min(axis=1) for label in each], axis=1)
+    nearest_km = np.stack([distance_km[:, labels == label].min(axis=1) for label in each], axis=1)
     first, second = np.sort(nearest_km, axis=1)[:, :2].T
     closest_km = haversine_km(
         *np.array([places.latitude, places.longitude])[:, :, None], places.latitude, places.longitude
     )
     closest_km = closest_km[labels[:, None] != labels].min()
-    clear = second - first > 5 * min(TOLERANCE_KM, SHARE * closest_km)
+    clear = second - first > 5 * min(TOLERANCE_KM, TOLERANCE_SHARE * closest_km)
     assert clear.mean() > 0.1
     found = np.stack([face[clear], each[nearest_km.argmin(axis=1)][clear]], axis=1)
     assert len(np.unique(found, axis=0)) == len(np.unique(found[:, 0]))
@@ -98,8 +98,7 @@ def test_the_nearest_place_decides_where(name):
     st.integers(0, 10_000),
 )
 def test_the_nearest_place_decides(bounds, count, labels, seed):
-    """Random places of a few labels, of which only some have a border: in the temperate zone, across 180 degrees,
-    around both poles, all over the globe."""
+    """Random places of a few labels: temperate, across 180 degrees, around both poles, all over the globe."""
     rng = np.random.default_rng(seed)
     land = shapely.box(*bounds) if bounds else GLOBE
     west, south, east, north = land.bounds
@@ -112,7 +111,7 @@ def test_the_nearest_place_decides(bounds, count, labels, seed):
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.floats(-80, 80), st.floats(0.001, 6), st.sampled_from([0, 45, 88, 90]), st.booleans())
 def test_lines_follow_their_arcs(middle_latitude, half_width, bearing, on_equator):
-    """Within the tolerance all along, also where the arc is an S whose middle lies on the straight line."""
+    """Lines are within the tolerance all along, also where an arc is S-shaped and its midpoint on the straight line."""
     middle = unit_vectors(0.0 if on_equator else middle_latitude, 20.0)
     east = np.array([-np.sin(np.radians(20)), np.cos(np.radians(20)), 0])
     north = np.cross(middle, east)
@@ -130,4 +129,4 @@ def test_neighbours_share_edges_or_touch():
     shapes = np.array([box(0, 0, 1, 1), box(1, 0, 2, 1), box(2, 1, 3, 2), box(2.9, 1.2, 4, 1.8), box(9, 9, 10, 10)])
     found = shared_borders(shapes)
     assert set(found) == {(0, 1), (1, 2), (2, 3)}
-    assert found[0, 1] == pytest.approx(111.195, abs=0.01) and found[1, 2] == found[2, 3] == LEAST_KM
+    assert found[0, 1] == pytest.approx(111.195, abs=0.01) and found[1, 2] == found[2, 3] == TOUCHING_KM

@@ -147,7 +147,7 @@ def test_landmarks_take_their_place_from_the_landmark(tmp_path):
     assert "licenses/by/2.0" in photos.loc[ids[0], "licence"] and reader.read(ids[1]) == picture(1)
 
 
-def test_benchmark_names_are_matched_behind_the_prefix_and_swapped_columns_are_told(tmp_path):
+def test_benchmark_names_are_matched_behind_the_prefix_and_swapped_columns_are_reported(tmp_path):
     (tmp_path / "gps_query_imgs.zip").write_bytes(
         zip_of({"gps_query_imgs/Abu_Dhabi_00012_104123223_7410c654ba_19_32685771@N00.jpg": picture(1)})
     )
@@ -203,7 +203,7 @@ def test_a_panorama_that_lacks_a_view_is_rejected_as_a_whole(tmp_path):
     assert rejected["photo_id"].tolist() == ["one"] and rejected["reason"][0].startswith("view 2: not an image")
 
 
-def test_a_folder_of_photos_that_know_their_place(tmp_path):
+def test_a_folder_of_photos_with_coordinates_in_their_exif(tmp_path):
     def exif(latitude, longitude, more=None) -> Image.Exif:
         found = Image.Exif()
         gps = {

@@ -1,4 +1,4 @@
-"""Archives are listed as the standard library lists them, read at their place, and searched where they are broken."""
+"""Archives are listed as the standard library lists them, read in place, and searched behind damaged bytes."""
 
 import io
 import random
@@ -67,7 +67,7 @@ def test_a_zip_is_what_zipfile_reads_also_without_its_directory(tmp_path_factory
 
 @pytest.mark.parametrize("kind", ["tar", "zip"])
 @pytest.mark.parametrize("seed", range(8))
-def test_an_archive_that_is_a_tenth_broken_gives_all_that_is_whole(tmp_path, kind, seed):
+def test_an_archive_of_which_a_tenth_is_damaged_gives_all_complete_members(tmp_path, kind, seed):
     draw = random.Random(seed)
     files = {f"photos/{number:03d}.jpg": draw.randbytes(draw.randrange(500, 4000)) for number in range(100)}
     whole = bytearray(tar_of(files) if kind == "tar" else zip_of(files))
@@ -97,13 +97,13 @@ def extents(kind: str, whole: bytes) -> dict[str, tuple[int, int]]:
         }
 
 
-def test_a_cut_tar_keeps_what_is_before_the_cut(tmp_path):
+def test_a_truncated_tar_keeps_the_members_before_its_end(tmp_path):
     files = {f"{number}.jpg": bytes([number]) * 700 for number in range(10)}
     (tmp_path / "a.tar").write_bytes(tar_of(files)[: 5 * 1536 + 600])
     assert list(content(Tar([tmp_path / "a.tar"]))) == [f"{number}.jpg" for number in range(5)]
 
 
-def test_links_devices_and_folders_are_no_photos(tmp_path):
+def test_links_devices_and_folders_are_skipped(tmp_path):
     output = io.BytesIO()
     with tarfile.open(fileobj=output, mode="w") as tar:
         for name, kind in (("link.jpg", tarfile.SYMTYPE), ("hard.jpg", tarfile.LNKTYPE), ("dev", tarfile.CHRTYPE)):
@@ -119,7 +119,7 @@ def test_links_devices_and_folders_are_no_photos(tmp_path):
     assert set(tmp_path.rglob("*")) == before and not (tmp_path.parent / "outside.jpg").exists()
 
 
-def test_a_packed_bomb_is_not_unpacked_beyond_the_bound(tmp_path, monkeypatch):
+def test_a_zip_bomb_is_inflated_no_further_than_the_limit(tmp_path, monkeypatch):
     from homing.importing import archives
 
     monkeypatch.setattr(archives, "MAX_IMAGE_BYTES", 10_000)
@@ -145,7 +145,7 @@ def test_reads_across_chunk_borders(tmp_path):
     assert chunks.pread(50, 990) == data[990:] and chunks.pread(1, 1000) == b""
 
 
-def test_what_is_no_container_is_named(tmp_path):
+def test_anything_else_than_a_container_is_an_error(tmp_path):
     Path(tmp_path / "photos.tar.gz").write_bytes(b"")
     with pytest.raises(HomingError, match=r"photos.tar.gz: images must be in a folder"):
         open_container(tmp_path / "photos.tar.gz")

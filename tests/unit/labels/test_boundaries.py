@@ -1,4 +1,4 @@
-"""Administrative areas: which level a place is told by, codes, repairs, the edges of the globe."""
+"""The table of administrative areas: levels, country codes, repairs, the antimeridian."""
 
 import geopandas as gpd
 import numpy as np
@@ -57,7 +57,7 @@ def test_a_package_without_its_layers_is_named(tmp_path):
 
 
 def level(depth: int, *areas: tuple[str, ...], shapes) -> gpd.GeoDataFrame:
-    """A layer of GADM: of each area the codes from the country down; names are the codes in small letters."""
+    """A layer of GADM from the codes of each area, the country first; names are the codes in lower case."""
     columns = {"COUNTRY": [codes[0].lower() for codes in areas]}
     for number in range(depth + 1):
         columns[f"GID_{number}"] = [codes[number] for codes in areas]
@@ -67,7 +67,7 @@ def level(depth: int, *areas: tuple[str, ...], shapes) -> gpd.GeoDataFrame:
 
 
 def test_a_region_without_areas_of_its_own_stays_whole(tmp_path):
-    """Prague, Brussels: cities that are regions, and left out of the layer of second-level areas."""
+    """Prague and Brussels are regions, and missing from the layer of second-level areas."""
     one = level(1, ("CZE", "CZE.1"), ("CZE", "CZE.2"), shapes=[box(0, 0, 4, 4), box(4, 0, 5, 1)])
     two = level(2, ("CZE", "CZE.1", "CZE.1.1"), shapes=[box(0, 0, 4, 4)])
     zero = level(0, ("CZE",), shapes=[box(0, 0, 5, 4)])
@@ -107,7 +107,7 @@ def test_codes_that_iso_does_not_have_are_settled_by_the_table(tmp_path):
     assert one_name.drop("IND").max() == 1
 
 
-def test_invalid_rings_are_repaired_and_told(tmp_path, caplog):
+def test_invalid_rings_are_repaired_and_logged(tmp_path, caplog):
     bow_tie = shapely.Polygon([(0, 0), (2, 2), (2, 0), (0, 2)])
     flat = shapely.Polygon([(5, 5), (6, 5), (7, 5)])
     zero = level(0, ("AAA",), ("BBB",), shapes=[bow_tie, flat])
@@ -130,7 +130,7 @@ def test_what_reaches_beyond_180_degrees_is_wrapped(tmp_path):
 
 
 def test_slivers_and_overlaps_between_sources(tmp_path):
-    """A gap belongs to the nearest area; where both claim a place, the smallest id has it."""
+    """A gap belongs to the nearest area, an overlap to the area with the smallest id."""
     zero = level(0, ("AAA",), ("BBB",), ("CCC",), shapes=[box(0, 0, 1, 4), box(1.01, 0, 2, 4), box(1.9, 0, 3, 4)])
     grid = Grid.of(read_areas([write_package(tmp_path / "levels.gpkg", {"ADM_0": zero})]).geometry.to_numpy())
     longitude = np.array([1.004, 1.006, 1.95])

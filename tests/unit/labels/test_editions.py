@@ -1,4 +1,4 @@
-"""Editions of administrative areas in their true layouts become the same table."""
+"""Editions of administrative areas, in the layouts of their publishers, are read into the same table."""
 
 import zipfile
 
@@ -19,7 +19,7 @@ def frame(shapes, **columns):
 
 @pytest.fixture
 def cgaz(tmp_path):
-    """FRA in two levels; NOR in its first level and VAT whole in the file of second levels; a disputed area."""
+    """FRA has two levels; the file of second levels holds NOR's first level and all of VAT; a disputed area."""
     levels = {
         0: frame(
             [box(0, 0, 4, 4), box(10, 0, 14, 4), box(20, 0, 21, 1), box(30, 0, 31, 1)],
@@ -78,7 +78,7 @@ def shapefile_zip(path, level):
 
 
 def test_natural_earth(tmp_path):
-    """France's ISO code is "-99" in ISO_A3; ISO_A3_EH has it, and where that is "-99" too ADM0_A3 stands in."""
+    """France's ISO_A3 is "-99", and its code is in ISO_A3_EH; where that is "-99" too, ADM0_A3 is used."""
     countries = frame(
         [box(0, 0, 4, 4), box(10, 0, 14, 4), box(20, 0, 24, 4)],
         ADM0_A3=["FRA", "KOS", "NOR"], ISO_A3=["-99", "-99", "-99"], ISO_A3_EH=["FRA", "-99", "NOR"],

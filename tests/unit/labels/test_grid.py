@@ -1,4 +1,4 @@
-"""The areas' index against exact arithmetic, GEOS and brute force, on worlds made to be awkward."""
+"""The grid of areas against exact arithmetic, GEOS and brute force, on awkward geometries."""
 
 from fractions import Fraction
 from itertools import pairwise
@@ -15,19 +15,19 @@ from homing.labels.exact import side
 from homing.labels.grid import Grid
 from homing.sphere import haversine_km
 
-# Coordinates that share latitudes, longitudes and vertices, and that binary fractions cannot hold.
+# Coordinates that share latitudes, longitudes and vertices, and that are no binary fractions.
 tenths = st.integers(-12, 12).map(lambda number: number / 10)
 corners = st.lists(st.tuples(tenths, tenths), min_size=3, max_size=7, unique=True)
 
 
 def polygons(rings) -> list[shapely.Geometry]:
-    """Valid surfaces of any rings, however they cross themselves."""
+    """Valid polygons from any rings, even self-intersecting ones."""
     shapes = [polygons_of(shapely.GeometryCollection([shapely.make_valid(shapely.Polygon(ring))])) for ring in rings]
     return [shape for shape in shapes if not shape.is_empty]
 
 
 def holds(shape: shapely.Geometry, x: float, y: float) -> bool:
-    """Even-odd rule in rational numbers; a point on the border is in."""
+    """Even-odd rule in rational arithmetic; a point on the border is inside."""
     inside = False
     px, py = Fraction(x), Fraction(y)
     for ring in shapely.get_rings(shapely.get_parts(shape)):
@@ -53,7 +53,7 @@ def expected(shapes, x: float, y: float) -> int:
     st.randoms(use_true_random=False),
 )
 def test_the_answer_is_that_of_exact_arithmetic(rings, lattice, cells, random):
-    """Vertices, points on edges, points level with vertices, points on lines of the grid; the first of overlapping."""
+    """At vertices, on edges, level with vertices and on grid lines; of overlapping areas the first one counts."""
     shapes = polygons(rings)
     if not shapes:
         return
@@ -82,13 +82,13 @@ def test_sides_are_exact_where_floating_point_cannot_tell(ax, ay, bx, by, along,
         Fraction(bx) - Fraction(x)
     )
     if 0 < abs(cross) < Fraction(1, 10**290):
-        return  # products so small that float64 has no digits left for them: no coordinate on Earth
+        return  # products underflow; no coordinates on Earth do
     assert side(ax, ay, bx, by, x, y) == (cross > 0) - (cross < 0)
 
 
 @pytest.fixture(scope="module")
 def islands() -> list[shapely.Geometry]:
-    """Jagged islands, one across 180 degrees in two halves, one around the pole, one with a lake and an islet in it."""
+    """Jagged islands: two halves at 180 degrees, one around a pole, one with a lake that holds an islet."""
     rng = np.random.default_rng(0)
     shapes: list[shapely.Geometry] = []
     for x, y, size in [
@@ -121,7 +121,7 @@ def test_inside_as_geos_finds_it(islands):
 
 
 def test_nearest_by_brute_force(islands):
-    """Against all borders cut into pieces of 0.002 degrees, at all distances, latitudes and across 180."""
+    """Against the vertices of all borders, split to 0.002 degrees, at all latitudes and across 180 degrees."""
     rng = np.random.default_rng(2)
     angle = rng.uniform(0, 2 * np.pi, 500)
     centres = np.concatenate([shapely.get_coordinates(shape) for shape in islands])[rng.integers(0, 400, 500)]
@@ -134,9 +134,11 @@ def test_nearest_by_brute_force(islands):
         if distance[point] == 0:
             assert shapely.intersects_xy(islands[number[point]], x[point], y[point])
             continue
-        away = [haversine_km(y[point], x[point], piece[:, 1], piece[:, 0]).min() for piece in pieces]
-        assert distance[point] <= min(away) * (1 + 1e-6) and distance[point] == pytest.approx(min(away), abs=0.12)
-        assert away[number[point]] == pytest.approx(min(away), abs=0.12)
+        distances = [haversine_km(y[point], x[point], piece[:, 1], piece[:, 0]).min() for piece in pieces]
+        assert distance[point] <= min(distances) * (1 + 1e-6) and distance[point] == pytest.approx(
+            min(distances), abs=0.12
+        )
+        assert distances[number[point]] == pytest.approx(min(distances), abs=0.12)
     for point in np.flatnonzero(number == -1):
         assert min(haversine_km(y[point], x[point], p[:, 1], p[:, 0]).min() for p in pieces) > limit - 0.12
     assert (distance > 100).sum() > 20 and (number == -1).sum() > 20 and (distance == 0).sum() > 20
@@ -163,7 +165,7 @@ def test_no_areas_and_no_points(tmp_path):
     assert number.shape == (0,)
 
 
-def test_a_saved_grid_answers_alike_and_tells_its_content(tmp_path, islands):
+def test_a_saved_grid_answers_alike_and_its_digest_depends_on_its_content(tmp_path, islands):
     rng = np.random.default_rng(3)
     y, x = rng.uniform(-90, 90, 5000), rng.uniform(-180, 180, 5000)
     Grid.of(np.array(islands)).save(tmp_path / "a")

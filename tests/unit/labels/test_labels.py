@@ -1,4 +1,4 @@
-"""The labels of a photo table: right whatever the workers, nothing looked up twice, nothing lost with a worker."""
+"""The table of labels does not depend on workers, nothing is looked up twice, and a lost worker loses nothing."""
 
 import logging
 import os
@@ -19,8 +19,7 @@ from rasterio.transform import from_origin
 
 from homing import tables
 from homing.errors import HomingError
-from homing.labels import cache as known
-from homing.labels import measure
+from homing.labels import cache, measure
 from homing.labels.agreement import compare, read_country_codes
 from homing.labels.areas import AreaLookup
 from homing.labels.boundaries import NAMES, settled_codes
@@ -78,16 +77,16 @@ def photo_table(path: Path, count: int, seed: int = 0) -> pd.DataFrame:
 
 
 def label(planet: Path, photos: Path, folder: Path, asked=None, tiles=(), **resources) -> Path:
-    """Run `label_photos` into a folder, which keeps what was known; returns the table of labels."""
+    """Run `label_photos` in a folder, which also holds its cache; returns the path of the table of labels."""
     folder.mkdir(exist_ok=True)
     label_photos(
         photos, planet / "areas.parquet", asked or lookups(planet), planet / "sides.csv", folder / "labels.parquet",
-        folder / "agreement.csv", folder / "known.parquet", tiles, **{"workers": 1, "memory_mb": 4000} | resources,
+        folder / "agreement.csv", folder / "cache.parquet", tiles, **{"workers": 1, "memory_mb": 4000} | resources,
     )  # fmt: skip
     return folder / "labels.parquet"
 
 
-def test_labels_are_bytes_alike_whatever_the_workers_tasks_and_tiles(planet, tmp_path, monkeypatch):
+def test_labels_have_the_same_bytes_with_any_workers_tasks_and_tiles(planet, tmp_path, monkeypatch):
     monkeypatch.setattr(measure, "CLUSTER_FROM", 10)
     photos = tmp_path / "photos.parquet"
     frame = photo_table(photos, 700)
@@ -112,7 +111,7 @@ def test_labels_are_bytes_alike_whatever_the_workers_tasks_and_tiles(planet, tmp
 
 
 def test_a_photos_label_is_that_of_its_pixel(planet, tmp_path):
-    """The order of the curve, and back."""
+    """Photos are sorted along the curve for the look-up, and back."""
     frame = photo_table(tmp_path / "photos.parquet", 300)
     labels = tables.read(label(planet, tmp_path / "photos.parquet", tmp_path / "out"), "labels")
     direct = (labels["temperature_distance_km"] == 0).to_numpy()
@@ -125,7 +124,7 @@ def test_a_photos_label_is_that_of_its_pixel(planet, tmp_path):
 
 @dataclass(frozen=True)
 class Counted:
-    """A look-up that tells what it was asked."""
+    """A look-up that records what it was asked."""
 
     name: str
     edition: str
@@ -146,8 +145,8 @@ class Counted:
 def measured(path, places, asked, **editions):
     counted = [Counted(name, edition, asked) for name, edition in editions.items()]
     latitude, longitude = places[curve_order(*places.T)].T.copy()
-    columns = known.measure_unknown(latitude, longitude, counted, [path], workers=1, memory_mb=4000)
-    known.write_known(path, latitude, longitude, columns, counted)
+    columns = cache.measure_with_cache(latitude, longitude, counted, [path], workers=1, memory_mb=4000)
+    cache.write_cache(path, latitude, longitude, columns, counted)
     for name, edition in editions.items():
         np.testing.assert_allclose(columns[name], (latitude + longitude) * len(edition), rtol=1e-6)
 
@@ -155,7 +154,7 @@ def measured(path, places, asked, **editions):
 def test_only_new_photos_and_changed_sources_are_looked_up(tmp_path):
     rng = np.random.default_rng(0)
     places = np.column_stack([rng.uniform(-90, 90, 1000), rng.uniform(-180, 180, 1000)])
-    path, names = tmp_path / "known.parquet", ("elevation_m", "temperature_c")
+    path, names = tmp_path / "cache.parquet", ("elevation_m", "temperature_c")
     for start, count, editions, expected in (
         (0, 900, ("a", "a"), {(names[0], 900), (names[1], 900)}),
         (0, 900, ("a", "a"), {(names[0], 0), (names[1], 0)}),
@@ -172,22 +171,22 @@ def test_only_new_photos_and_changed_sources_are_looked_up(tmp_path):
 def test_another_edition_of_a_raster_is_another_source(planet, tmp_path, caplog):
     photo_table(tmp_path / "photos.parquet", 100)
     caplog.set_level(logging.INFO)
-    for changes, told in (
+    for changes, logged in (
         ({}, "climate, temperature, precipitation, elevation, population, areas: 100 photos"),
-        ({}, "100 known"),
+        ({}, "100 cached"),
         ({"climate": {"nearest_km": 10}}, "climate: 100 photos"),
     ):
         caplog.clear()
         label(planet, tmp_path / "photos.parquet", tmp_path / "out", lookups(planet, **changes))
-        assert told in caplog.text, caplog.text
+        assert logged in caplog.text, caplog.text
 
 
-def test_a_damaged_memory_is_told_and_made_again(planet, tmp_path, caplog):
+def test_a_damaged_cache_is_logged_and_written_again(planet, tmp_path, caplog):
     photo_table(tmp_path / "photos.parquet", 50)
     first = label(planet, tmp_path / "photos.parquet", tmp_path / "out").read_bytes()
-    (tmp_path / "out/known.parquet").write_bytes(b"PAR1 not really")
+    (tmp_path / "out/cache.parquet").write_bytes(b"PAR1 not really")
     assert label(planet, tmp_path / "photos.parquet", tmp_path / "out").read_bytes() == first
-    assert "what was known is not used" in caplog.text and "50 known" not in caplog.text
+    assert "the cache of look-ups is not used" in caplog.text and "50 cached" not in caplog.text
 
 
 @dataclass(frozen=True)
@@ -241,7 +240,7 @@ def test_a_workers_error_is_the_jobs(planet, tmp_path):
 
 
 def test_a_script_without_a_guard_may_start_workers(planet, tmp_path):
-    """Snakemake's scripts have none; their workers must not run them again."""
+    """Snakemake's scripts have no `if __name__` guard; workers must not run them again."""
     photo_table(tmp_path / "photos.parquet", CLUSTER_FROM + 1)
     (tmp_path / "script.py").write_text(
         "import sys\nfrom pathlib import Path\n"
@@ -274,7 +273,7 @@ def test_no_photos(planet, tmp_path):
         assert len(tables.read(label(planet, tmp_path / "photos.parquet", tmp_path / "out"), "labels")) == 0
 
 
-def test_coordinates_in_text_are_refused(planet, tmp_path):
+def test_coordinates_stored_as_text_are_rejected(planet, tmp_path):
     frame = photo_table(tmp_path / "photos.parquet", 3)
     frame.astype({"latitude": str}).to_parquet(tmp_path / "photos.parquet")
     with pytest.raises(HomingError, match=r"photos.parquet: column 'latitude' must hold double, not .*string"):
@@ -298,7 +297,7 @@ def test_the_curve_keeps_neighbours_together_and_finds_equal_places():
     np.testing.assert_array_equal(found, expected)
 
 
-def test_places_closer_than_the_curve_tells_are_told_apart():
+def test_points_with_one_key_on_the_curve_are_distinguished():
     latitude = np.array([10.0, np.nextafter(10.0, 11), np.nextafter(10.0, 9)])
     keys = curve_keys(latitude[:2], np.full(2, 20.0))
     assert keys[0] == keys[1]
@@ -306,7 +305,7 @@ def test_places_closer_than_the_curve_tells_are_told_apart():
     assert found.tolist() == [-1, 0]
 
 
-def test_what_the_collection_says_is_counted_beside_ours(tmp_path, caplog):
+def test_given_labels_are_counted_against_ours(tmp_path, caplog):
     photos = pd.DataFrame(
         {"photo_id": list("abcd"), "latitude": 0.0, "longitude": 0.0, "views": 1,
          "given_country": ["fr", "NA", "DE", None], "given_climate": pd.array([15, 15, 15, None], "Int8"),
@@ -338,8 +337,8 @@ LEFT = (
 
 
 def test_the_shipped_driving_sides():
-    """The 76 countries on the left, with the two that the compared tables quarrel about (VI and GS: left); Namibia is
-    a country, and GADM's disputed areas drive as those who administer them."""
+    """Traffic keeps left in 76 countries, among them VI and GS, on which sources differ. "NA" is Namibia, and GADM's
+    disputed areas have the side of the country that administers them."""
     sides = read_driving_sides(ROOT / "resources/driving_side.csv")
     codes = read_country_codes(ROOT / "resources/driving_side.csv")
     assert sorted(two for two, three in codes.items() if sides[three]) == sorted(LEFT.split())

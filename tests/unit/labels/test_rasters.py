@@ -1,4 +1,4 @@
-"""Raster look-ups against direct reads of the pixel and brute force on the sphere, on rasters of every make."""
+"""Raster look-ups against direct reads of the pixel and brute force on the sphere, on rasters of many layouts."""
 
 import zipfile
 from pathlib import Path
@@ -29,17 +29,17 @@ def write_raster(path, values, transform, crs="EPSG:4326", nodata=None, **option
 
 
 def brute(values, centres, rules, latitude, longitude):
-    """Value and distance by the definition: all valid pixels, all distances."""
+    """Values and distances of all valid pixels."""
     valid = ~np.isnan(values)
     if rules.minimum is not None:
         valid &= values >= rules.minimum
-    away = haversine_km(latitude, longitude, *(place[valid] for place in centres))
-    return values[valid], away
+    distances = haversine_km(latitude, longitude, *(place[valid] for place in centres))
+    return values[valid], distances
 
 
 @st.composite
 def worlds(draw):
-    """A raster of part or all of the globe, either way up, from either meridian, and points on and off its pixels."""
+    """A raster of part or all of the globe, north or south up, starting at any meridian."""
     step = draw(st.sampled_from([2.0, 2.5, 7.5, 10.0]))
     west = draw(st.sampled_from([-180.0, 0.0, -180.0 - step, -60.0]))
     width = round(360 / step) if west != -60 else 12
@@ -58,7 +58,7 @@ def worlds(draw):
 
 
 def points_on(values, transform, rng):
-    """Anywhere, on borders and corners of pixels, on both ends of the globe."""
+    """Points anywhere, on borders and corners of pixels, at the poles and the antimeridian."""
     height, width = values.shape
     column, row = rng.integers(0, width + 1, 12), rng.integers(0, height + 1, 12)
     x, y = transform @ (column.astype(float), row + rng.choice([0, 0.5, 0.999], 12))
@@ -89,11 +89,11 @@ def test_the_pixel_of_the_point_else_the_nearest_valid_one(tmp_path_factory, wor
         if not np.isnan(own):
             assert found[point] == own and distance[point] == 0
             continue
-        candidates, away = brute(numbers, (y, x), Rules(), lat, lon)
-        if reach and len(away) and away.min() <= reach:
-            assert distance[point] == pytest.approx(away.min(), abs=1e-6)
-            assert found[point] in candidates[away <= away.min() + 1e-6]
-        elif not len(away) or away.min() > reach + 1e-6:
+        candidates, distances = brute(numbers, (y, x), Rules(), lat, lon)
+        if reach and len(distances) and distances.min() <= reach:
+            assert distance[point] == pytest.approx(distances.min(), abs=1e-6)
+            assert found[point] in candidates[distances <= distances.min() + 1e-6]
+        elif not len(distances) or distances.min() > reach + 1e-6:
             assert np.isnan(found[point]) and np.isnan(distance[point])
 
 
@@ -109,7 +109,7 @@ def mollweide(tmp_path_factory):
 
 
 def test_mollweide(mollweide):
-    """GDAL says which pixel and where centres are; its pixels are equal, on a sphere as large as the projection's."""
+    """PROJ gives the pixel of a point and the centres of pixels, which have equal areas on the projection's sphere."""
     path, values, transform = mollweide
     rng = np.random.default_rng(1)
     latitude = np.concatenate([rng.uniform(-88, 88, 400), [0, 0, 0, 60, -60]])
@@ -132,9 +132,9 @@ def test_mollweide(mollweide):
             assert found[point] == pytest.approx(expected, rel=2e-4 if abs(latitude[point]) < 60 else 4e-2)
             direct += 1
             continue
-        away = haversine_km(latitude[point], longitude[point], latitudes, longitudes)
-        if away.min() < 599:
-            assert distance[point] == pytest.approx(away.min(), abs=0.01)
+        distances = haversine_km(latitude[point], longitude[point], latitudes, longitudes)
+        if distances.min() < 599:
+            assert distance[point] == pytest.approx(distances.min(), abs=0.01)
     assert direct > 200 and (distance > 0).sum() > 100
 
 
@@ -165,7 +165,7 @@ def test_each_block_is_decoded_once(tmp_path, monkeypatch):
     )  # fmt: skip
     windows = []
     monkeypatch.setattr(
-        rasters._Raster, "read", lambda self, window: windows.append(window) or self.dataset.read(1, window=window)
+        rasters.Raster, "read", lambda self, window: windows.append(window) or self.dataset.read(1, window=window)
     )
     rng = np.random.default_rng(1)
     sample(path, rng.uniform(-90, 90, 5000), rng.uniform(-180, 180, 5000), Rules())
@@ -205,7 +205,7 @@ def test_mean_and_range_of_twelve_months(tmp_path, zipped):
 
 
 def test_classes_outside_the_legend_are_sea(tmp_path):
-    """Koppen-Geiger: V1 writes 0 for the sea, others 255; either takes the nearest class on land."""
+    """Koppen-Geiger maps write 0 (V1) or 255 for the sea; either way a point there takes the nearest class on land."""
     for sea in (0, 255):
         values = np.full((18, 36), sea, dtype=np.uint8)
         values[8, 20] = 14
@@ -233,8 +233,8 @@ def test_nodata_that_no_pixel_can_have_is_none(tmp_path):
 @pytest.mark.parametrize(
     ("name", "value"), [("temperature", 2931), ("temperature", 293.1), ("precipitation", -5), ("climate", 2.5)]
 )
-def test_a_raster_in_another_unit_is_refused(tmp_path, name, value):
-    """Kelvin, and tenths of them, where the file's scale and offset were lost."""
+def test_a_raster_in_another_unit_is_rejected(tmp_path, name, value):
+    """For instance Kelvin, or tenths of them because the file lost its scale and offset."""
     path = write_raster(tmp_path / "k.tif", np.full((90, 180), value, np.float32), from_origin(-180, 90, 2, 2))
     with pytest.raises(HomingError, match=rf"k.tif: {name} of .* is not in .* Choose another source"):
         raster_lookup(name, [path], {})(np.array([10.0]), np.array([20.0]))
@@ -299,7 +299,7 @@ def a_missing_tile(folder):
         (a_missing_tile, "the tile at row 256, column 256 is missing; retrieve it again, or set nodata"),
     ],
 )
-def test_what_is_wrong_with_a_raster_is_named(tmp_path, make, message):
+def test_faults_of_a_raster_are_named(tmp_path, make, message):
     rng = np.random.default_rng(0)
     latitude, longitude = rng.uniform(-38, 90, 300), rng.uniform(-180, 74, 300)
     if make is a_missing_tile:
@@ -320,7 +320,7 @@ def test_no_points(tmp_path):
 
 
 def test_the_stated_spot_values(sample_data):
-    """README of the sample data: what the real rasters hold at known places."""
+    """The README of the sample data lists values of the real rasters at known places."""
     cases = [
         ("koppen_geiger_0p1.tif", {"minimum": 1, "nearest_km": 50}, (1.3521, 103.8198), 1),  # Singapore Af
         ("koppen_geiger_0p1.tif", {"minimum": 1}, (55.7558, 37.6173), 26),  # Moscow Dfb
@@ -337,7 +337,7 @@ def test_the_stated_spot_values(sample_data):
 
 
 def test_real_rasters_at_real_photos_as_a_direct_read(sample_data):
-    """A hundred thousand places of real photos: each value is that of the pixel in the whole array."""
+    """At the coordinates of 100,000 real photos each value is that of the pixel in the whole array."""
     places = np.loadtxt(
         sample_data / "points/mp16_coordinates_100k.csv", delimiter=",", skiprows=1, usecols=(1, 2), max_rows=100_000
     )

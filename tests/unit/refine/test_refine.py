@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from homing.errors import HomingError
-from homing.refine.fit import STAY_KM, SURE, errors_km, fit, fit_gate, gated, is_clear_gain, loss
+from homing.refine.fit import STAY_KM, SURE, errors_km, fit, fit_gate, is_clear_gain, loss
 from homing.refine.index import RefineIndex, build_index, cluster_places
 from homing.refine.readout import best_score, hierarchical, median_point, mode_mean, nodes_above
-from homing.refine.retrieve import build_lists, nearest_photos
+from homing.refine.retrieve import build_lists, gated, nearest_photos
 from homing.refine.search import Candidates, refine
 from homing.refine.table import best_cells, from_table, to_table
 from homing.sphere import from_vectors, haversine_km, unit_vectors
@@ -263,7 +263,7 @@ def test_the_most_similar_photo_of_all_and_of_other_photographers(trained):
     rng = np.random.default_rng(3)
     asked = vectors[rng.integers(0, len(vectors), 50)] + rng.normal(0, 0.2, (50, 16))
     authors = rng.integers(-1, 4, 50), rng.integers(-1, 4, len(vectors))
-    query = index.comparable(asked)
+    query = index.normalise(asked)
     similar = query @ index.member_vectors.astype(np.float32).T
     free = nearest_photos(index, asked)
     np.testing.assert_array_equal(free.row, similar.argmax(axis=1))

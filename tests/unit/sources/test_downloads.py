@@ -15,11 +15,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from homing.errors import HomingError
-from homing.sources.download import Patience
-from homing.sources.retrieve import Terms, retrieve
+from homing.sources.download import RetryPolicy
+from homing.sources.retrieve import RetrievalSettings, retrieve
 
 SEQUENCES = 200
-HASTE = Patience(timeout_seconds=0.25, attempts=3, pause_seconds=0.001)
+HASTE = RetryPolicy(timeout_seconds=0.25, attempts=3, pause_seconds=0.001)
 SECRET = "hf_never_to_be_seen"
 FAULTS = (
     "fine", "fine", "cut", "cut", "cut", "stall", "503", "429", "page", "long", "short", "no_ranges", "redirect",
@@ -144,7 +144,7 @@ def row(server: Server, sequence: int, known: str, **changes) -> dict[str, str]:
 
 def fetch(server, folder, sequence, known, **changes):
     output = folder / "out/file.zip"
-    terms = Terms(lock=folder / "lock.csv", patience=HASTE)
+    terms = RetrievalSettings(lock=folder / "lock.csv", retry=HASTE)
     retrieve(row(server, sequence, known, **changes), output, folder / "out/manifest.json", terms)
     return output.read_bytes()
 
@@ -186,7 +186,7 @@ def test_a_cut_download_goes_on_where_it_ended(server, tmp_path):
 
 def test_a_dead_jobs_bytes_are_used_by_the_next_one(server, tmp_path):
     sequence = scripted(server, 1002, *["cut"] + ["503"] * 10)
-    with pytest.raises(HomingError, match=r"503.*3 attempts without progress.*run again to go on at \d+ bytes"):
+    with pytest.raises(HomingError, match=r"503.*3 attempts without progress.*run again to resume at \d+ bytes"):
         fetch(server, tmp_path, sequence, "nothing")
     had = (tmp_path / "out/.partial/file.zip").stat().st_size
     assert 0 < had < len(archive(sequence))
@@ -200,7 +200,7 @@ def test_a_dead_jobs_bytes_are_used_by_the_next_one(server, tmp_path):
         (["page"], {}, "web page instead of the file"),
         (["fine"], {"sha256": "f" * 64}, "expected ffff.*damaged"),
         (["fine"], {"bytes": "12"}, "announces .* bytes, config/sources.csv says 12"),
-        (["short", "short", "short"], {}, "not a whole zip"),
+        (["short", "short", "short"], {}, "not a complete zip"),
         (["long"] * 9, {}, "3 attempts without progress.*run again"),
     ],
 )
@@ -215,7 +215,7 @@ def test_a_full_disk_is_foreseen(server, tmp_path, monkeypatch):
     import shutil
 
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1000, 999, 1))
-    with pytest.raises(HomingError, match="GB to fetch, 0.00 GB free"):
+    with pytest.raises(HomingError, match="GB to download, 0.00 GB free"):
         fetch(server, tmp_path, scripted(server, 1200, "fine"), "sha256")
 
 
@@ -233,7 +233,7 @@ def test_the_first_digest_is_kept_and_later_downloads_must_have_it(server, tmp_p
 def test_jobs_at_once_all_record_their_digests(server, tmp_path):
     def one(sequence: int) -> None:
         output = tmp_path / f"{sequence}/file.zip"
-        terms = Terms(lock=tmp_path / "lock.csv", patience=HASTE)
+        terms = RetrievalSettings(lock=tmp_path / "lock.csv", retry=HASTE)
         wanted = row(server, sequence, "nothing", version=str(sequence))
         retrieve(wanted, output, output.with_suffix(".json"), terms)
 

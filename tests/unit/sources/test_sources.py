@@ -10,7 +10,7 @@ import pytest
 from homing.config.configuration import FOLDER
 from homing.errors import HomingError
 from homing.sources.listing import listing
-from homing.sources.retrieve import Terms, retrieve
+from homing.sources.retrieve import RetrievalSettings, retrieve
 from homing.sources.table import read_sources, source_row, source_rows
 
 CONTENT = b"elevation" * 1000
@@ -32,7 +32,7 @@ def mirror(tmp_path):
 def fetch(tmp_path, mirror=None, accepted=(), link=True, **changes):
     output, manifest = tmp_path / "out/relief.tif", tmp_path / "out/manifests/relief.tif.json"
     try:
-        terms = Terms(str(mirror) if mirror else None, link, accepted, tmp_path / "lock.csv")
+        terms = RetrievalSettings(str(mirror) if mirror else None, link, accepted, tmp_path / "lock.csv")
         retrieve(ROW | changes, output, manifest, terms)
     except HomingError:
         assert not output.exists() and not manifest.exists(), "a failed retrieval left a file behind"

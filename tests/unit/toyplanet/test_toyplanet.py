@@ -1,4 +1,4 @@
-"""The toy planet: in the upstream formats, the same for a seed, and its photos show where they were taken."""
+"""The toy planet is in the upstream formats, is determined by its seed, and its photos show where they were taken."""
 
 import csv
 import io
@@ -106,7 +106,7 @@ def test_the_sun_stands_where_it_should():
     np.testing.assert_allclose(sun_height(np.array([50.0, 50.0, 0.0]), noon), [63.4, 16.6, 90], atol=1.5)
 
 
-def test_photos_are_cut_in_two_and_listed(planet):
+def test_the_archive_is_split_in_two_and_listed(planet):
     folder, _ = planet
     content = (folder / "mp-16-images00").read_bytes() + (folder / "mp-16-images01").read_bytes()
     with tarfile.open(fileobj=io.BytesIO(content)) as tar:

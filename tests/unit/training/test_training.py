@@ -186,7 +186,7 @@ def test_heads_alone_are_trained_on_cached_embeddings(inputs, tmp_path):
     pd.DataFrame({"photo_id": ids}).to_parquet(paths["photo_ids"])
     heads = {"seed": 5, "model": MODEL, "finetune": FINETUNE | {"trainable": "heads", "epochs": 30}}
     assert train(inputs | paths, tmp_path, "finetune", settings=heads).status == 0
-    assert not (tmp_path / "model/vision").exists()
+    assert not (tmp_path / "model/encoder").exists()
     answers = load_geolocator(tmp_path / "model").predict_vectors(np.eye(7, 16) * 5)
     right = (answers["cell_probability"].argmax(axis=1)[cells] == cells).mean()
     commonest = np.bincount(cells).max() / len(cells)  # what rows read in a wrong order would reach

@@ -1,1 +1,1 @@
-"""Geometry of geocells on the sphere: arcs, Voronoi cells, land, borders, outlines, S2."""
+"""Geometry of geocells: places, great-circle arcs, Voronoi borders, tessellation of land, borders, outlines, S2."""

@@ -1,18 +1,18 @@
-"""Which areas are neighbours, and how long their common border is."""
+"""Neighbouring areas, and the length of their common border."""
 
 import numpy as np
 import shapely
 
 from homing.sphere import haversine_km
 
-LEAST_KM = 1e-6  # of areas that meet without a common edge
+TOUCHING_KM = 1e-6  # stands for the length of a border without a common edge
 
 
 def shared_borders(geometry: np.ndarray) -> dict[tuple[int, int], float]:
-    """Length in km of the border that each pair of areas (lower row first) shares.
+    """Return the length in km of the common border of each pair of neighbours (lower row first).
 
-    Areas of one source share their edges, vertex by vertex: equal edges are found by sorting. An area that shares none,
-    where sources meet or overlap, has those it touches for neighbours, as good as without a length.
+    Areas of one source share edges vertex by vertex: equal edges are found by sorting. The neighbours of an area
+    without shared edges, where sources meet or overlap, are the areas it touches, with a length of TOUCHING_KM.
     """
     edges, owner = _edges(geometry)
     order = np.lexsort(edges.T[::-1])
@@ -29,22 +29,22 @@ def shared_borders(geometry: np.ndarray) -> dict[tuple[int, int], float]:
             strict=True,
         )
     )
-    alone = np.setdiff1d(np.arange(len(geometry)), np.concatenate([one, other]))
-    if len(alone):
+    isolated = np.setdiff1d(np.arange(len(geometry)), np.concatenate([one, other]))
+    if len(isolated):
         tree = shapely.STRtree(geometry)
-        first, touched = tree.query(geometry[alone], predicate="intersects")
-        for row, neighbour in zip(alone[first].tolist(), touched.tolist(), strict=True):
+        first, touched = tree.query(geometry[isolated], predicate="intersects")
+        for row, neighbour in zip(isolated[first].tolist(), touched.tolist(), strict=True):
             if row != neighbour:
-                found.setdefault((min(row, neighbour), max(row, neighbour)), LEAST_KM)
+                found.setdefault((min(row, neighbour), max(row, neighbour)), TOUCHING_KM)
     return found
 
 
 def _edges(geometry: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All edges (n, 4: longitude and latitude of both ends, the lower end first) and the row of each one's area."""
+    """Return all edges (n, 4: longitude and latitude of both ends, the smaller first) and the area of each, (n,)."""
     parts, part_owner = shapely.get_parts(geometry, return_index=True)
     rings, ring_part = shapely.get_rings(parts, return_index=True)
     vertex, ring = shapely.get_coordinates(rings, return_index=True)
-    vertex = vertex + 0.0  # -0.0 is 0.0
+    vertex = vertex + 0.0  # -0.0 becomes 0.0
     within = ring[1:] == ring[:-1]
     start, end = vertex[:-1][within], vertex[1:][within]
     swap = (start[:, 0] > end[:, 0]) | ((start[:, 0] == end[:, 0]) & (start[:, 1] > end[:, 1]))

@@ -1,20 +1,20 @@
-"""Land: unions of areas, areas without overlaps, and shapes that cross 180 degrees."""
+"""Land: unions, removal of overlaps, the antimeridian, and areas on the sphere."""
 
 import numpy as np
 import shapely
 
 from homing.sphere import EARTH_RADIUS_KM
 
-NO_AREA = 1e-12  # square degrees, or as a share: what is left where two borders almost agree
+NO_AREA = 1e-12  # square degrees, or a share; slivers between borders that differ by rounding are smaller
 
 
 def union(shapes: np.ndarray) -> shapely.Geometry:
-    """The union of areas that do not overlap. Where their borders agree, vertex by vertex, that is quick."""
+    """Return the union of areas that do not overlap; fast if they share their borders vertex by vertex."""
     if len(shapes) == 1:
         return shapes[0]
     try:
         whole = shapely.coverage_union_all(shapes)
-    except shapely.GEOSException:  # borders that do not agree
+    except shapely.GEOSException:  # borders differ
         return shapely.union_all(shapes)
     total = shapely.area(shapes).sum()
     kept = abs(shapely.area(whole) - total) <= NO_AREA * max(total, 1)
@@ -22,14 +22,14 @@ def union(shapes: np.ndarray) -> shapely.Geometry:
 
 
 def disjoint(geometry: np.ndarray) -> np.ndarray:
-    """The areas without what an earlier one has already: as labels say, the first of overlapping areas has the land."""
+    """Return areas without overlaps: as for labels, land in several areas belongs to the first of them."""
     geometry = geometry.copy()
-    uncertain = np.flatnonzero(~shapely.is_empty(shapely.coverage_invalid_edges(geometry)))
-    if not len(uncertain):
+    invalid = np.flatnonzero(~shapely.is_empty(shapely.coverage_invalid_edges(geometry)))
+    if not len(invalid):
         return geometry
-    # An area within another one, without a hole for it, is uncertain while the other is not.
-    first, second = shapely.STRtree(geometry).query(geometry[uncertain], predicate="intersects")
-    pairs = np.unique(np.sort(np.stack([uncertain[first], second], axis=1), axis=1), axis=0)
+    # An area inside another one without a hole for it has invalid edges, the other one does not: test all pairs.
+    first, second = shapely.STRtree(geometry).query(geometry[invalid], predicate="intersects")
+    pairs = np.unique(np.sort(np.stack([invalid[first], second], axis=1), axis=1), axis=0)
     for one, other in pairs[pairs[:, 0] < pairs[:, 1]].tolist():
         if shapely.area(shapely.intersection(geometry[one], geometry[other])) > NO_AREA:
             geometry[other] = surface(shapely.difference(geometry[other], geometry[one]))
@@ -37,18 +37,18 @@ def disjoint(geometry: np.ndarray) -> np.ndarray:
 
 
 def surface(shape: shapely.Geometry) -> shapely.Geometry:
-    """The polygons of a geometry, without the points and lines that a cut may leave."""
+    """Return the polygons of a geometry, without points and lines that an intersection may leave."""
     if shape.geom_type in ("Polygon", "MultiPolygon"):
         return shape
     parts = [part for part in shapely.get_parts(shape) if part.geom_type in ("Polygon", "MultiPolygon")]
     return shapely.union_all(parts) if parts else shapely.MultiPolygon()
 
 
-def unrolled(geometry: np.ndarray) -> tuple[np.ndarray, float]:
-    """Areas of a country with land on both sides of 180 degrees, in one piece across it; and the seam (degrees).
+def unwrap_antimeridian(geometry: np.ndarray) -> tuple[np.ndarray, float]:
+    """Move the western land of a country on both sides of 180 degrees east by 360; return the areas and the seam.
 
-    The seam lies in the widest stretch of longitudes without land; what is west of it was moved east by 360. Other
-    countries, and one with land at every longitude, are returned as they are, with the seam at -180.
+    The seam (degrees) is in the middle of the widest gap of longitudes without land; what is west of it is moved.
+    Other countries, and one with land at every longitude, are returned unchanged with the seam at -180.
     """
     parts, area = shapely.get_parts(geometry, return_index=True)
     west, _, east, _ = shapely.bounds(parts).T
@@ -63,22 +63,22 @@ def unrolled(geometry: np.ndarray) -> tuple[np.ndarray, float]:
     move = west < seam
     parts[move] = shapely.transform(parts[move], lambda degrees: degrees + np.array([360, 0]))
     moved = geometry.copy()
-    for number in np.unique(area[move]):  # both halves of an area that was cut at 180 become one
+    for number in np.unique(area[move]):  # join the halves of an area that was cut at 180
         moved[number] = shapely.union_all(parts[area == number])
     return moved, seam
 
 
-def rolled(shape: shapely.Geometry) -> shapely.Geometry:
-    """The inverse of `unrolled`: cut at 180 degrees, the eastern part moved back."""
+def wrap_antimeridian(shape: shapely.Geometry) -> shapely.Geometry:
+    """Invert `unwrap_antimeridian`: cut a shape at 180 degrees and move the part beyond back west."""
     west = surface(shapely.intersection(shape, shapely.box(-180, -90, 180, 90)))
     east = surface(shapely.intersection(shape, shapely.box(180, -90, 540, 90)))
     return surface(shapely.union_all([west, shapely.transform(east, lambda degrees: degrees - np.array([360, 0]))]))
 
 
 def areas_km2(shapes: np.ndarray) -> np.ndarray:
-    """Areas (n,) on the sphere of polygons whose edges are straight in degrees, exactly: the parts sum to the whole.
+    """Return areas (n,) on the sphere of polygons whose edges are straight in degrees; parts sum to the whole.
 
-    Under an edge lies the integral of sin(latitude) over longitude, which is known in closed form.
+    The area under an edge is the integral of sin(latitude) over longitude, in closed form.
     """
     parts, part_owner = shapely.get_parts(shapes, return_index=True)
     rings, ring_part = shapely.get_rings(parts, return_index=True)
@@ -96,5 +96,5 @@ def areas_km2(shapes: np.ndarray) -> np.ndarray:
 
 
 def area_km2(shape: shapely.Geometry) -> float:
-    """The same of one shape."""
+    """Return the area on the sphere of one shape; see `areas_km2`."""
     return float(areas_km2(np.array([shape]))[0])

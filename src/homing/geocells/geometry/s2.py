@@ -1,23 +1,22 @@
 """Google's S2 cells in numpy: the globe on the six faces of a cube, each a quadtree along a Hilbert curve.
 
-A point lies on a face, at (i, j) of a grid of 2**30 x 2**30 leaves; the cell of level L that holds it is (i, j) shifted
-right by 30 - L bits. Positions along the curve number the 6 * 4**L cells of a level so that the four children of a cell
-follow each other. Definitions: http://s2geometry.io/devguide/s2cell_hierarchy.
+A point lies on a face, at (i, j) of a grid of 2**30 x 2**30 leaves; the cell of level L that contains it is (i, j)
+shifted right by 30 - L bits. Positions along the curve number the 6 * 4**L cells of a level so that the four children
+of a cell follow each other. Definitions: http://s2geometry.io/devguide/s2cell_hierarchy.
 """
 
 import numpy as np
 
 LEAF_LEVEL = 30
-SWAP, INVERT = 1, 2  # how the curve lies in a cell: i and j exchanged, both counted backwards
-CHILD = np.array(
-    [[0, 1, 3, 2], [0, 2, 3, 1], [3, 2, 0, 1], [3, 1, 0, 2]]
-)  # 2i + j of the curve's n-th child, by orientation
-TURN = np.array([SWAP, 0, 0, SWAP | INVERT])  # of the n-th child's curve against its parent's
-STEP_BITS = 5  # levels that one look at the table descends; a divisor of LEAF_LEVEL
+SWAP, INVERT = 1, 2  # bits of the orientation of the curve in a cell: i and j exchanged, both reversed
+# 2i + j of the n-th child along the curve, by orientation
+CHILD = np.array([[0, 1, 3, 2], [0, 2, 3, 1], [3, 2, 0, 1], [3, 1, 0, 2]])
+TURN = np.array([SWAP, 0, 0, SWAP | INVERT])  # change of orientation from the parent to the n-th child
+STEP_BITS = 5  # levels per table look-up; a divisor of LEAF_LEVEL
 
 
 def leaf_cells(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """face (0..5), i and j (0..2**30 - 1) of points on the unit sphere (n, 3), int64."""
+    """Return face (0..5), i and j (0..2**30 - 1) of points on the unit sphere (n, 3), int64 (n,) each."""
     size = np.abs(vectors)
     x, y, z = size.T
     axis = np.where(x > y, np.where(x > z, 0, 2), np.where(y > z, 1, 2))
@@ -30,14 +29,14 @@ def leaf_cells(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def leaf_number(tangent: np.ndarray) -> np.ndarray:
-    """i or j of a coordinate -1..1 on the cube's face, through S2's quadratic transform (leaves of nearly one size)."""
+    """Return i or j of a coordinate -1..1 on a face of the cube, by S2's quadratic, nearly equal-area transform."""
     half = 0.5 * np.sqrt(1 + 3 * np.abs(tangent))
     share = np.where(tangent >= 0, half, 1 - half)
     return np.clip(np.floor(share * 2**LEAF_LEVEL).astype(np.int64), 0, 2**LEAF_LEVEL - 1)
 
 
 def positions(face: np.ndarray, i: np.ndarray, j: np.ndarray, level: int) -> np.ndarray:
-    """Number (n,) along the curve, 0..6 * 4**level - 1, of the cells of a level that hold the leaves."""
+    """Return the numbers (n,) along the curve, 0..6 * 4**level - 1, of the cells of a level that contain leaves."""
     steps = -(-level // STEP_BITS)
     position, orientation = face.copy(), face & SWAP
     for step in range(1, steps + 1):
@@ -50,7 +49,7 @@ def positions(face: np.ndarray, i: np.ndarray, j: np.ndarray, level: int) -> np.
 
 
 def step_table() -> np.ndarray:
-    """By orientation, i and j of STEP_BITS bits: the position along the curve times 4, plus the orientation there."""
+    """Return the table of 4 * position + new orientation, indexed by orientation, i and j of STEP_BITS bits each."""
     side = 2**STEP_BITS
     orientation, i, j = (grid.ravel() for grid in np.meshgrid(np.arange(4), *2 * [np.arange(side)], indexing="ij"))
     position = np.zeros_like(i)
@@ -65,16 +64,16 @@ STEPS = step_table()
 
 
 def tokens(position: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """Names of cells: their 64-bit id in hexadecimal without the zeros at its end. Sorted like the curve."""
+    """Return the tokens of cells: their 64-bit ids in hexadecimal without trailing zeros; they sort like the curve."""
     ids = (
-        (2 * number + 1) << 2 * (LEAF_LEVEL - deep)
-        for number, deep in zip(position.tolist(), level.tolist(), strict=True)
+        (2 * number + 1) << 2 * (LEAF_LEVEL - depth)
+        for number, depth in zip(position.tolist(), level.tolist(), strict=True)
     )
     return np.array([f"{cell:016x}".rstrip("0") for cell in ids], dtype=str)
 
 
 def corners(face: np.ndarray, i: np.ndarray, j: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """Corners (cells, 4, 3), anticlockwise, on the unit sphere, of the cells of a level that hold the leaves."""
+    """Return the corners (n, 4, 3), anticlockwise unit vectors, of the cells of a level that contain leaves."""
     shift = LEAF_LEVEL - level
     i, j = i >> shift, j >> shift
     points = [sphere_point(face, i + right, j + up, level) for right, up in ((0, 0), (1, 0), (1, 1), (0, 1))]
@@ -82,13 +81,13 @@ def corners(face: np.ndarray, i: np.ndarray, j: np.ndarray, level: np.ndarray) -
 
 
 def centres(face: np.ndarray, i: np.ndarray, j: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """Centres (cells, 3) on the unit sphere of the cells of a level that hold the leaves."""
+    """Return the centres (n, 3), unit vectors, of the cells of a level that contain leaves."""
     shift = LEAF_LEVEL - level
     return sphere_point(face, (i >> shift) + 0.5, (j >> shift) + 0.5, level)
 
 
 def sphere_point(face: np.ndarray, i: np.ndarray, j: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """Unit vectors (n, 3) of places in the grid of 2**level x 2**level cells of a face."""
+    """Return unit vectors (n, 3) of points (i, j) in the grid of 2**level x 2**level cells of a face."""
     u, v = (cube_coordinate(value * 0.5**level) for value in (i, j))
     one = np.ones_like(u)
     x = np.choose(face, [one, -u, -u, -one, v, v])
@@ -98,5 +97,5 @@ def sphere_point(face: np.ndarray, i: np.ndarray, j: np.ndarray, level: np.ndarr
 
 
 def cube_coordinate(share: np.ndarray) -> np.ndarray:
-    """The inverse of S2's quadratic transform: -1..1 on the face of the cube of a share 0..1 of the leaves."""
+    """Invert S2's quadratic transform: return the coordinate -1..1 on a face of a share 0..1 of the leaves."""
     return np.where(share >= 0.5, 4 * share**2 - 1, 1 - 4 * (1 - share) ** 2) / 3

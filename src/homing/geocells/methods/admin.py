@@ -1,13 +1,13 @@
-"""Administrative units as they are: each area or each region is a cell, with photos or without."""
+"""Administrative units: each area or each region is a cell, with or without photos."""
 
 import numpy as np
 
-from homing.geocells.country import Cells, Country, Settings
 from homing.geocells.geometry.land import union
+from homing.geocells.methods.country import Cells, Country, Settings
 
 
 def admin_cells(country: Country, settings: Settings) -> Cells:
-    """A cell for each area, or with `admin_level: region` for each region (of a country without, for the country)."""
+    """Return a cell per area, or with `admin_level: region` per region; areas without a region form one cell."""
     if settings["admin_level"] == "area":
         return Cells(country.geometry, country.area, list(np.arange(len(country.areas))[:, None]))
     regions = country.areas["region_id"].fillna("").to_numpy()

@@ -1,57 +1,59 @@
-"""k-means inside countries: as many centres as its photos ask for, and the land nearest to each."""
+"""k-means within each country: cells are the Voronoi regions of the centroids."""
 
 import numpy as np
 from scipy.spatial import cKDTree
 
-from homing.geocells.country import Cells, Country, Settings
 from homing.geocells.geometry.land import union
+from homing.geocells.geometry.places import Places
+from homing.geocells.geometry.tessellation import collect, cut, interior_points, locate, overlapping_areas, reach
 from homing.geocells.geometry.voronoi import label_borders
-from homing.geocells.methods.divide import areas_of, collected, cut, inside, located, reach
-from homing.geocells.places import Places
+from homing.geocells.methods.country import Cells, Country, Settings
 from homing.labels.curve import curve_order
 from homing.sphere import from_vectors, wrap_longitude
 
-ROUNDS = 50  # of Lloyd's algorithm, at most
+MAX_ITERATIONS = 50  # of Lloyd's algorithm
 
 
 def kmeans_cells(country: Country, settings: Settings) -> Cells:
-    """Cells around centres of as many photos as lie between `min_photos` and `max_photos` (their geometric mean)."""
+    """Return cells around centroids, one per geometric mean of `min_photos` and `max_photos` photos."""
     places = country.places
-    each = np.sqrt(settings["min_photos"] * settings["max_photos"])
-    centres = lloyd(places, min(len(places), centre_count(places.photos.sum(), each)))
+    photos_per_cell = np.sqrt(settings["min_photos"] * settings["max_photos"])
+    centroids = lloyd(places, min(len(places), centroid_count(places.photos.sum(), photos_per_cell)))
     land = union(country.geometry)
-    faces, islands = cut(land, centres, label_borders(centres.vectors, np.arange(len(centres)), reach(land, centres)))
-    pieces = np.concatenate([faces, islands])
-    _, centre = cKDTree(centres.vectors).query(inside(pieces))
-    _, cell = np.unique(centre, return_inverse=True)
-    cells = collected(pieces, cell)
+    borders = label_borders(centroids.vectors, np.arange(len(centroids)), reach(land, centroids))
+    pieces = np.concatenate(cut(land, centroids, borders))
+    _, nearest = cKDTree(centroids.vectors).query(interior_points(pieces))
+    _, cell = np.unique(nearest, return_inverse=True)
+    cells = collect(pieces, cell)
     rows = np.arange(len(country.areas))
-    return Cells(cells, cell[located(pieces, places)], [areas_of(one, rows, country.geometry) for one in cells])
+    areas = [overlapping_areas(shape, rows, country.geometry) for shape in cells]
+    return Cells(cells, cell[locate(pieces, places)], areas)
 
 
-def centre_count(photos: int, each: float) -> int:
-    """How many centres a country of so many photos has."""
-    return max(1, round(photos / each))
+def centroid_count(photos: int, photos_per_cell: float) -> int:
+    """Return the number of centroids of a country with so many photos, at least 1."""
+    return max(1, round(photos / photos_per_cell))
 
 
 def lloyd(places: Places, count: int) -> Places:
-    """Centres of k-means on the sphere, no more than `count` and no two at one place.
+    """Return centroids of k-means on the sphere by Lloyd's algorithm, at most `count` and all distinct.
 
-    They begin spread evenly over the photos along a space-filling curve, so that nothing is left to chance.
+    They start evenly spread over the photos along a space-filling curve: the result is deterministic.
     """
     order = curve_order(places.latitude, wrap_longitude(places.longitude))
-    before = np.cumsum(places.photos[order])
-    start = np.searchsorted(before, (np.arange(count) + 0.5) / count * before[-1])
-    centres = places.vectors[order[np.unique(start)]]
-    nearest = None
-    for _ in range(ROUNDS):
-        found = cKDTree(centres).query(places.vectors)[1]
-        if nearest is not None and (found == nearest).all():
+    cumulative = np.cumsum(places.photos[order])
+    start = np.searchsorted(cumulative, (np.arange(count) + 0.5) / count * cumulative[-1])
+    centroids = places.vectors[order[np.unique(start)]]
+    previous = None
+    for _ in range(MAX_ITERATIONS):
+        nearest = cKDTree(centroids).query(places.vectors)[1]
+        if previous is not None and (nearest == previous).all():
             break
-        nearest = found
-        sums = np.stack([np.bincount(found, places.photos * part, len(centres)) for part in places.vectors.T], axis=1)
-        held = np.bincount(found, minlength=len(centres)) > 0
-        centres = sums[held] / np.linalg.norm(sums[held], axis=1, keepdims=True)
-        nearest = nearest if held.all() else None
-    latitude, longitude = from_vectors(centres)
+        sums = np.stack(
+            [np.bincount(nearest, places.photos * part, len(centroids)) for part in places.vectors.T], axis=1
+        )
+        held = np.bincount(nearest, minlength=len(centroids)) > 0
+        centroids = sums[held] / np.linalg.norm(sums[held], axis=1, keepdims=True)
+        previous = nearest if held.all() else None  # numbers change when an empty centroid is dropped
+    latitude, longitude = from_vectors(centroids)
     return Places.of(latitude, longitude)[0]

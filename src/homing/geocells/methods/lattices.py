@@ -1,4 +1,4 @@
-"""Partitions by a lattice that knows no borders: S2 cells as in PlaNet, H3 hexagons, and the quadtree of OSV-5M."""
+"""Lattices that ignore borders: S2 cells as in PlaNet, H3 hexagons, and the quadtree of OpenStreetView-5M."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,19 +19,19 @@ FINEST_H3 = 15
 
 @dataclass(frozen=True)
 class Lattice:
-    """Cells of a lattice that hold the photos of a partition."""
+    """The cells of a lattice that contain photos."""
 
-    key: np.ndarray  # (cells,) name of each cell, sorted: S2 token, H3 index, or q and the path in the quadtree
-    polygon: np.ndarray  # (cells,) shapely, longitude and latitude, EPSG:4326, within [-180, 180] x [-90, 90]
+    key: np.ndarray  # (cells,) name of each cell, sorted: S2 token, H3 index, or "q" and the path in the quadtree
+    polygon: np.ndarray  # (cells,) shapely, EPSG:4326, within [-180, 180] x [-90, 90]
     cell: np.ndarray  # (n,) number of the cell of each photo
 
 
 def s2_cells(latitude: np.ndarray, longitude: np.ndarray, settings: Mapping[str, Any]) -> Lattice:
-    """S2 cells of many sizes, as in PlaNet (Weyand, Kostrikov, Philbin 2016).
+    """Return S2 cells of many sizes, as in PlaNet (Weyand, Kostrikov, Philbin 2016).
 
-    From the six faces of the cube down, a cell with more than `max_photos` photos is split into its four children, to
-    level `s2_level` (0..30) at most. PlaNet drops cells with fewer than `min_photos` and their photos; here such a
-    photo takes the kept cell whose centre is nearest. Where no cell has enough, the fullest is kept.
+    Starting from the six faces of the cube, a cell with more than `max_photos` photos is split into its four children,
+    down to level `s2_level` (0..30). PlaNet drops cells with fewer than `min_photos` photos, and their photos; here
+    such a photo is assigned to the kept cell with the nearest centre. If no cell has enough, the fullest is kept.
     """
     vectors = unit_vectors(latitude, longitude)
     leaf = s2.leaf_cells(vectors)
@@ -43,17 +43,17 @@ def s2_cells(latitude: np.ndarray, longitude: np.ndarray, settings: Mapping[str,
     position, level = position[first[kept]] >> 2 * (settings["s2_level"] - level[kept]), level[kept]
     square = *(coordinate[first[kept]] for coordinate in leaf), level
     number = np.cumsum(kept) - 1
-    lost = np.flatnonzero(~kept[cell])
+    dropped = np.flatnonzero(~kept[cell])
     cell = number[cell]
-    cell[lost] = cKDTree(s2.centres(*square)).query(vectors[lost])[1]
+    cell[dropped] = cKDTree(s2.centres(*square)).query(vectors[dropped])[1]
     polygons = outlines(s2.corners(*square).reshape(-1, 3), np.repeat(np.arange(len(level)), 4))
     return Lattice(s2.tokens(position, level), polygons, cell)
 
 
 def h3_cells(latitude: np.ndarray, longitude: np.ndarray, settings: Mapping[str, Any]) -> Lattice:
-    """The hexagons (and pentagons) of one resolution of Uber's H3 that hold a photo, be they few or many.
+    """Return the hexagons and pentagons of one resolution of Uber's H3 that contain a photo.
 
-    h3_resolution: 0..15; None: see `fitting_resolution`, for as many cells as full ones of `max_photos` would be.
+    h3_resolution: 0..15; None: the `fitting_resolution` for a mean of `max_photos` photos per cell.
     """
     resolution = settings["h3_resolution"]
     if resolution is None:
@@ -67,13 +67,13 @@ def h3_cells(latitude: np.ndarray, longitude: np.ndarray, settings: Mapping[str,
 
 
 def h3_index(latitude: np.ndarray, longitude: np.ndarray, resolution: int) -> np.ndarray:
-    """The H3 cell (n,), uint64, of each place."""
-    places = map(h3.latlng_to_cell, latitude.tolist(), longitude.tolist(), repeat(resolution))
-    return np.fromiter(places, dtype=np.uint64, count=len(latitude))
+    """Return the H3 cell of each point, uint64 (n,)."""
+    cells = map(h3.latlng_to_cell, latitude.tolist(), longitude.tolist(), repeat(resolution))
+    return np.fromiter(cells, dtype=np.uint64, count=len(latitude))
 
 
 def fitting_resolution(latitude: np.ndarray, longitude: np.ndarray, cells: float) -> int:
-    """The H3 resolution whose number of occupied cells is nearest, as a ratio, to `cells`; of equals the coarser."""
+    """Return the H3 resolution whose number of occupied cells is nearest to `cells` as a ratio; the coarser of two."""
     resolution = max((finer for finer in range(FINEST_H3 + 1) if h3.get_num_cells(finer) < cells), default=0)
     occupied = {}
     for candidate in range(resolution, FINEST_H3 + 1):
@@ -84,12 +84,12 @@ def fitting_resolution(latitude: np.ndarray, longitude: np.ndarray, cells: float
 
 
 def quadtree_cells(latitude: np.ndarray, longitude: np.ndarray, settings: Mapping[str, Any]) -> Lattice:
-    """Boxes of longitude and latitude, as in OpenStreetView-5M (Astruc et al. 2024), whose cells are its "10/1000".
+    """Return boxes of longitude and latitude, as in OpenStreetView-5M (Astruc et al. 2024, quadtree "10/1000").
 
-    A box with more than `max_photos` photos is split in the middle into four, `quadtree_depth` times (0..30) at most;
-    each that holds a photo is a cell. The first box is the globe (theirs is that of their photos, and 1000 photos are
-    split too). A path's digits are 0 south-west, 1 south-east, 2 north-west, 3 north-east. A photo on a border belongs
-    to the box in the north or east of it.
+    A box with more than `max_photos` photos is split into four equal ones, down to `quadtree_depth` (0..30) splits;
+    each box that contains a photo is a cell. The first box is the globe (theirs is the bounding box of their photos,
+    and they also split at exactly 1000 photos). The digits of a path are 0 south-west, 1 south-east, 2 north-west,
+    3 north-east. A photo on a border belongs to the box north or east of it.
     """
     depth = settings["quadtree_depth"]
     row, column = grid_number((latitude + 90) / 180, depth), grid_number((longitude + 180) / 360, depth)
@@ -105,12 +105,12 @@ def quadtree_cells(latitude: np.ndarray, longitude: np.ndarray, settings: Mappin
 
 
 def grid_number(share: np.ndarray, depth: int) -> np.ndarray:
-    """Which of 2**depth equal parts (n,) holds each share 0..1; a border belongs to the part after it."""
+    """Return which of 2**depth equal intervals of [0, 1] contains each share, (n,); borders belong to the upper one."""
     return np.minimum((share * 2**depth).astype(np.int64), 2**depth - 1)
 
 
 def interleaved(row: np.ndarray, column: np.ndarray, bits: int) -> np.ndarray:
-    """Numbers (n,) whose bits are in turn those of row and column: shifted right by 2, the number of the parent."""
+    """Interleave the bits of row and column (n,); shifted right by 2, a code is that of the parent."""
     code = np.zeros_like(row)
     for bit in range(bits):
         code |= ((row >> bit & 1) << 1 | column >> bit & 1) << 2 * bit
@@ -118,10 +118,10 @@ def interleaved(row: np.ndarray, column: np.ndarray, bits: int) -> np.ndarray:
 
 
 def split_crowded(code: np.ndarray, depth: int, max_photos: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Leaves of a quadtree in which a cell with more than `max_photos` photos is split, to level `depth` at most.
+    """Split quadtree cells with more than `max_photos` photos, down to level `depth`.
 
-    code: (n,) number of each photo's cell at level `depth`; shifted right by 2, the number of the parent.
-    Returns for each leaf, in the order of the codes, one of its photos and its level; and for each photo its leaf.
+    code: (n,) number of each photo's cell at level `depth`; shifted right by 2, that of the parent.
+    Returns a photo of each leaf and its level, (leaves,) each in the order of the codes, and the leaf of each photo.
     """
     order = np.argsort(code, kind="stable")
     code = code[order]
@@ -138,5 +138,5 @@ def split_crowded(code: np.ndarray, depth: int, max_photos: int) -> tuple[np.nda
 
 
 def run_lengths(values: np.ndarray) -> np.ndarray:
-    """How often each value of a sorted array occurs."""
+    """Return the lengths of the runs of equal values in a sorted array."""
     return np.diff(np.flatnonzero(np.diff(values, prepend=-1, append=-1)))

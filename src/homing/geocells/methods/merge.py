@@ -1,7 +1,7 @@
-"""Areas with too few photos join a neighbour in the same country, in the same region first."""
+"""Merge areas that have too few photos into a neighbour, one of the same region first."""
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +13,7 @@ from homing.sphere import unit_vectors
 
 @dataclass
 class Group:
-    """Areas that are one cell so far: their rows, their photos, and borders shared with other groups (km or so)."""
+    """Areas merged so far: their rows, photos and region, and the length in km of borders with other groups."""
 
     areas: list[int]
     photos: int
@@ -23,77 +23,71 @@ class Group:
 
 def merge_small(
     geometry: np.ndarray,
-    regions: list[str | None],
+    regions: Sequence[str | None],
     photos: np.ndarray,
-    smallest: int,
-    largest: int,
+    min_photos: int,
+    max_photos: int,
     too_wide: Callable[[list[int]], bool] = lambda areas: False,
-    needy_first: bool = False,
+    prefer_small: bool = False,
 ) -> list[list[int]]:
-    """Groups of area rows (each list sorted), every group with at least `smallest` photos unless it is the only one.
+    """Return groups of area rows (each sorted) with at least `min_photos` photos each, or one group of all.
 
-    The smallest group is merged first; it goes to the neighbour of the same region that stays within `largest`, with
-    which it shares the longest border; a group without neighbours (an island) goes to the nearest one. Groups that
-    would be too wide together stay apart, small as they may be, unless it has no photos. `needy_first`: neighbours that
-    have too few photos too are preferred, and islands, which have the least choice, are merged first; more groups may
-    be left then.
+    geometry, regions, photos: (n,) of each area. The group with fewest photos is merged first, into the neighbour of
+    the same region with the longest common border, preferably one that stays within `max_photos`. A group without
+    neighbours (an island) joins the nearest group. Groups for whose rows together `too_wide` is true stay apart, even
+    with too few photos; a group without photos may join any. prefer_small: islands, which have the least choice, are
+    merged first, and groups prefer neighbours that have too few photos too; this may leave more groups.
     """
     groups = {row: Group([row], int(photos[row]), regions[row]) for row in range(len(geometry))}
     for (one, other), length in shared_borders(geometry).items():
         groups[one].borders[other] = length
         groups[other].borders[one] = length
-    middles = shapely.get_coordinates(shapely.point_on_surface(geometry))
+    inner = shapely.get_coordinates(shapely.point_on_surface(geometry))
     numbers = {region: number for number, region in enumerate(dict.fromkeys(regions))}
     areas = _Areas(
-        unit_vectors(middles[:, 1], middles[:, 0]),
+        unit_vectors(inner[:, 1], inner[:, 0]),
         np.arange(len(geometry)),
         np.array(photos, dtype=np.int64),
         np.array([numbers[region] for region in regions]),
     )
 
-    def entry(row: int) -> tuple[bool, int, int]:
-        return needy_first and bool(groups[row].borders), groups[row].photos, row
+    def priority(row: int) -> tuple[bool, int, int]:
+        return prefer_small and bool(groups[row].borders), groups[row].photos, row
 
-    queue = [entry(row) for row, group in groups.items() if group.photos < smallest]
+    queue = [priority(row) for row, group in groups.items() if group.photos < min_photos]
     heapq.heapify(queue)
     while queue and len(groups) > 1:
         _, count, row = heapq.heappop(queue)
         if row not in groups or groups[row].photos != count:
-            continue
-        choice = _neighbours(groups, row, largest, areas, smallest if needy_first else 0)
-        empty = not groups[row].photos  # makes nothing wider
+            continue  # merged since, or queued again with more photos
+        choice = _neighbours(groups, row, max_photos, areas, min_photos if prefer_small else 0)
+        empty = not groups[row].photos  # makes no group wider
         fits = (other for other in choice if empty or not too_wide(groups[row].areas + groups[other].areas))
         target = next(fits, None)
         if target is None:
             continue
         _absorb(groups, target, row)
-        areas.joined(target, groups[target], numbers[groups[target].region])
-        if groups[target].photos < smallest:
-            heapq.heappush(queue, entry(target))
+        areas.update(target, groups[target], numbers[groups[target].region])
+        if groups[target].photos < min_photos:
+            heapq.heappush(queue, priority(target))
     return sorted(sorted(group.areas) for group in groups.values())
 
 
-def _neighbours(groups: dict[int, Group], row: int, largest: int, areas: "_Areas", needy: int) -> list[int]:
-    """The groups that one may join, best first; those below `needy` photos are better."""
+def _neighbours(groups: dict[int, Group], row: int, max_photos: int, areas: "_Areas", enough: int) -> list[int]:
+    """Return the groups that a group may join, the best first; those with fewer than `enough` photos are preferred."""
     group = groups[row]
 
-    def foreign(other: int) -> bool:
-        return groups[other].region != group.region
-
-    def too_large(other: int) -> bool:
-        return groups[other].photos + group.photos > largest
+    def preference(other: int) -> tuple[bool, bool, bool, float, int]:
+        neighbour = groups[other]
+        too_large = neighbour.photos + group.photos > max_photos
+        return neighbour.region != group.region, too_large, neighbour.photos >= enough, -group.borders[other], other
 
     if group.borders:
-
-        def order(other: int) -> tuple:
-            sated = groups[other].photos >= needy
-            return foreign(other), too_large(other), sated, -group.borders[other], other
-
-        return sorted(group.borders, key=order)
-    apart = np.linalg.norm(areas.middles - areas.middles[group.areas].mean(axis=0), axis=1)
+        return sorted(group.borders, key=preference)
+    distance = np.linalg.norm(areas.inner - areas.inner[group.areas].mean(axis=0), axis=1)
     others = areas.group != row
     key = (
-        areas.group, apart, areas.photos >= needy, areas.photos + group.photos > largest,
+        areas.group, distance, areas.photos >= enough, areas.photos + group.photos > max_photos,
         areas.region != areas.region[row],
     )  # fmt: skip
     return list(dict.fromkeys(areas.group[others][np.lexsort([part[others] for part in key])].tolist()))
@@ -101,30 +95,31 @@ def _neighbours(groups: dict[int, Group], row: int, largest: int, areas: "_Areas
 
 @dataclass
 class _Areas:
-    """Of each area: a point in it on the unit sphere, and the group it is in with that group's photos and region."""
+    """Arrays over all areas: a point inside each, and the group it is in, with that group's photos and region."""
 
-    middles: np.ndarray
-    group: np.ndarray
-    photos: np.ndarray
-    region: np.ndarray
+    inner: np.ndarray  # (n, 3) unit vectors
+    group: np.ndarray  # (n,) row of the group
+    photos: np.ndarray  # (n,) of the group
+    region: np.ndarray  # (n,) number of the group's region
 
-    def joined(self, target: int, group: Group, number: int) -> None:
-        """The areas of a group are now those of `target`."""
+    def update(self, target: int, group: Group, number: int) -> None:
+        """Update the areas of a group after a merge into `target`; number: that of its region."""
         self.group[group.areas], self.photos[group.areas], self.region[group.areas] = target, group.photos, number
 
 
 def _absorb(groups: dict[int, Group], target: int, row: int) -> None:
+    """Merge a group into `target`, which takes the region of the one with more photos and the borders of both."""
     gone, kept = groups.pop(row), groups[target]
     if gone.photos > kept.photos:
         kept.region = gone.region
     kept.areas += gone.areas
     kept.photos += gone.photos
     for other, length in gone.borders.items():
-        groups_other = groups.get(other)
-        if groups_other is None:
+        neighbour = groups.get(other)
+        if neighbour is None:
             continue
-        groups_other.borders.pop(row, None)
+        neighbour.borders.pop(row, None)
         if other != target:
             kept.borders[other] = kept.borders.get(other, 0.0) + length
-            groups_other.borders[target] = kept.borders[other]
+            neighbour.borders[target] = kept.borders[other]
     kept.borders.pop(row, None)

@@ -1,4 +1,4 @@
-"""The places of photos: each coordinate once, with how many photos it has."""
+"""Places: distinct coordinates, with the number of photos at each."""
 
 from dataclasses import dataclass
 
@@ -9,17 +9,17 @@ from homing.sphere import chord_to_km, from_vectors, unit_vectors
 
 @dataclass(frozen=True)
 class Places:
-    """Distinct coordinates, and the photos there."""
+    """Distinct coordinates, sorted, and how many photos are at each."""
 
     latitude: np.ndarray  # (n,) degrees
-    longitude: np.ndarray  # (n,) degrees; up to 540 in a country that crosses 180 (`land.unrolled`)
+    longitude: np.ndarray  # (n,) degrees; up to 540 in a country that crosses 180 (`land.unwrap_antimeridian`)
     photos: np.ndarray  # (n,) int64
     vectors: np.ndarray  # (n, 3) unit vectors
 
     @classmethod
     def of(cls, latitude: np.ndarray, longitude: np.ndarray) -> tuple["Places", np.ndarray]:
-        """The places of photos, and the number of each photo's place."""
-        # One complex number for each coordinate: sorted much faster than rows.
+        """Return the places of photos, and the row of each photo's place, (photos,)."""
+        # One complex number per coordinate: sorting these is much faster than sorting rows.
         unique, number, photos = np.unique(latitude + 1j * longitude, return_inverse=True, return_counts=True)
         return cls(unique.real, unique.imag, photos, unit_vectors(unique.real, unique.imag)), number
 
@@ -30,7 +30,7 @@ class Places:
         return Places(self.latitude[rows], self.longitude[rows], self.photos[rows], self.vectors[rows])
 
     def radius_km(self) -> float:
-        """Distance from the mean of all photos to the farthest."""
+        """Return the distance from the spherical mean of all photos to the farthest; half the globe without a mean."""
         mean = self.photos @ self.vectors
         length = np.linalg.norm(mean)
         if length < 1e-9:
@@ -38,9 +38,9 @@ class Places:
         return float(chord_to_km(np.linalg.norm(self.vectors - mean / length, axis=1).max()))
 
     def radii_km(self, group: np.ndarray, count: int) -> np.ndarray:
-        """The same of each group 0..count-1; group: (n,) its number. 0 without photos."""
+        """Return the radius of each group of places, (count,); 0 without photos. group: (n,) number 0..count-1."""
         sums = np.stack([np.bincount(group, self.photos * part, count) for part in self.vectors.T], axis=1)
-        middle = unit_vectors(*from_vectors(sums))
+        centroid = unit_vectors(*from_vectors(sums))
         radius = np.zeros(count)
-        np.maximum.at(radius, group, chord_to_km(np.linalg.norm(self.vectors - middle[group], axis=1)))
+        np.maximum.at(radius, group, chord_to_km(np.linalg.norm(self.vectors - centroid[group], axis=1)))
         return radius
