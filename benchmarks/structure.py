@@ -25,7 +25,7 @@ FLOORS = """
     config    photos     labels
     jobs      tables     sources     refine     model
     files     captions   confidence  embeddings toyplanet text_tables
-    errors    shipped    sphere      optics     scales    seeds     readouts  geoscore
+    errors    shipped    sphere      optics     tasks     seeds     readouts  geoscore
 """
 
 Graph = Mapping[str, frozenset[str]]

@@ -79,6 +79,14 @@ def test_the_map_of_the_code_shows_the_rooms_on_their_floors():
     assert shown == sorted((number, room) for number, names in enumerate(structure.floors()) for room in names)
 
 
+def test_the_map_of_the_code_shows_every_room_on_its_floor():
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^\| (\d+) \| `(\w+)` \|", page, re.M)
+    assert sorted(shown) == sorted(
+        (str(number), room) for number, names in enumerate(structure.floors()) for room in names
+    )
+
+
 def test_no_import_runs_back_up():
     assert structure.arrows_back(structure.module_graph()) == []
 

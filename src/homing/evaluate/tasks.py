@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from homing.scales import REGRESSIONS, LabelScales
 from homing.sphere import haversine_km
-
-CLASSES = ("climate", "month")
+from homing.tasks import TASKS, LabelScales, Task
 
 
 def score_tasks(truth: pd.DataFrame, predicted: pd.DataFrame, training: pd.DataFrame) -> dict[str, dict[str, Any]]:
@@ -23,13 +21,15 @@ def score_tasks(truth: pd.DataFrame, predicted: pd.DataFrame, training: pd.DataF
     training photos, which give the constants.
     """
     rows = predicted.set_index("photo_id").reindex(truth["photo_id"]).reset_index()
-    scores = {name: _classes(truth[name], rows[name], training[name]) for name in CLASSES}
-    for task in dict.fromkeys(task for _, task in REGRESSIONS.values()):
-        columns = [column for column, (_, owner) in REGRESSIONS.items() if owner == task]
-        scores[task] = _values(truth, rows, training, columns)
-    scores["latitude"] = _coordinate(truth, rows["latitude"], training, "latitude")
-    scores["longitude"] = _coordinate(truth, rows["longitude"], training, "longitude")
-    return scores
+    return {name: _score(task, truth, rows, training) for name, task in TASKS.items()}
+
+
+def _score(task: Task, truth: pd.DataFrame, predicted: pd.DataFrame, training: pd.DataFrame) -> dict[str, Any]:
+    if task.kind == "class":
+        return _classes(truth[task.name], predicted[task.name], training[task.name])
+    if task.kind == "value":
+        return _values(truth, predicted, training, task.columns)
+    return _coordinate(truth, predicted[task.name], training, task.name)
 
 
 def _entry(metric: str, value: float | None, baseline: float | None, n: int, higher: bool = False) -> dict[str, Any]:

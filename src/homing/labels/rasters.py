@@ -15,6 +15,7 @@ from homing.errors import HomingError
 from homing.jobs.fingerprint import of_file
 from homing.labels.pixels import group_by_block, nearest_valid
 from homing.sphere import EARTH_RADIUS_KM, pixel_area_km2
+from homing.tasks import TASKS
 
 MIN_BLOCK = 256  # pixels; several smaller blocks are read at once
 CACHE_MB = 512  # of decoded blocks that GDAL caches; three rows of blocks suffice for the search around a block
@@ -32,11 +33,11 @@ class Label:
 
 
 LABELS = {
-    "climate": Label(("climate",), "Koppen-Geiger classes", 1, 30, is_integer=True),
-    "temperature": Label(("temperature_c", "temperature_range_c"), "degrees Celsius", -80, 60),
-    "precipitation": Label(("precipitation_mm", "precipitation_range_mm"), "mm a month", 0, 10_000),
-    "elevation": Label(("elevation_m",), "metres", -12_000, 9_000),
-    "population": Label(("population_per_km2",), "people per km2"),
+    "climate": Label(TASKS["climate"].columns, "Koppen-Geiger classes", 1, TASKS["climate"].classes, is_integer=True),
+    "temperature": Label(TASKS["temperature"].columns, "degrees Celsius", -80, 60),
+    "precipitation": Label(TASKS["precipitation"].columns, "mm a month", 0, 10_000),
+    "elevation": Label(TASKS["elevation"].columns, "metres", -12_000, 9_000),
+    "population": Label(TASKS["population"].columns, "people per km2"),
 }
 
 
