@@ -29,12 +29,13 @@ from timing.pictures import jpegs
 
 from homing.model.clip import ContrastiveModel, ImageTextModel
 from homing.model.encoders import ATTENTION, ClipEncoder
-from homing.model.heads import TASKS, Classifier, GeoHeads, known_tasks, task_losses
+from homing.model.heads import Classifier, GeoHeads, known_tasks, task_losses
 from homing.model.images import Preprocessing, normalise
 from homing.model.losses import contrastive_terms
 from homing.model.precision import autocast
 from homing.model.smoothing import SmoothedCells
 from homing.sphere import EARTH_RADIUS_KM
+from homing.tasks import TASKS
 from homing.training.accumulate import Gradients
 from homing.training.data.prefetch import load_ahead
 from homing.training.data.sampler import Batch, Order

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from homing.errors import HomingError
 from homing.files import atomic_path
+from homing.tasks import CLASS_TASKS, TASKS
 
 
 def _schema(required: dict[str, pa.DataType], nullable: dict[str, pa.DataType] | None = None) -> pa.Schema:
@@ -35,6 +36,8 @@ _lookups = {  # each with the distance to where it was found
     "elevation_m": _float32, "elevation_distance_km": _float32,
     "population_per_km2": _float32, "population_distance_km": _float32,
 }  # fmt: skip
+
+_task_types = {"class": pa.int8(), "value": _float32, "coordinate": _float64}
 
 SCHEMAS: dict[str, pa.Schema] = {
     "photos": _schema({"photo_id": _text, **_place, "views": pa.int8()}, _facts),
@@ -75,15 +78,17 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     "tasks": _schema(
         {"photo_id": _text},
-        {"climate": pa.int8(), "month": pa.int8(), "temperature_c": _float32, "temperature_range_c": _float32,
-         "precipitation_mm": _float32, "precipitation_range_mm": _float32, "elevation_m": _float32,
-         "population_per_km2": _float32, **_place},
+        {column: _task_types[task.kind] for task in TASKS.values() for column in task.columns},
     ),
 }  # fmt: skip
 
 CHUNK_ROWS = 500_000  # made and written at once where a table may be large
 
-_RANGES = {"latitude": (-90.0, 90.0), "longitude": (-180.0, 180.0), "climate": (1, 30), "month": (1, 12)}
+_RANGES = {
+    "latitude": (-90.0, 90.0),
+    "longitude": (-180.0, 180.0),
+    **{name: (1, TASKS[name].classes) for name in CLASS_TASKS},
+}
 _UNIQUE = {"photos": ["photo_id"], "labels": ["photo_id"], "splits": ["photo_id"], "assignments": ["photo_id"],
            "hierarchy": ["level", "node"],
            "captions": ["photo_id"], "predictions": ["photo_id", "rank"], "index": ["photo_id", "view"],

@@ -11,10 +11,11 @@ import torch
 from homing import tables
 from homing.files import atomic_path
 from homing.model.encoders import load_encoder
-from homing.model.geolocator import REGRESSIONS, GeoHeads, Geolocator, LabelScales, save_geolocator
+from homing.model.geolocator import GeoHeads, Geolocator, save_geolocator
 from homing.package.assemble import Parts, assemble
 from homing.package.card import describe
 from homing.refine.index import build_index
+from homing.tasks import REGRESSIONS, LabelScales
 
 MODEL = {
     "pretrained": None, "revision": None, "image_side": 16, "patch": 8, "width": 16, "layers": 1, "heads": 2,

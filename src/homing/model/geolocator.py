@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from homing.files import read_json, write_json
-from homing.model.heads import TASKS, GeoHeads
+from homing.model.heads import GeoHeads
 from homing.model.images import Preprocessing, normalise
-from homing.scales import REGRESSIONS, LabelScales
+from homing.tasks import CLASS_TASKS, REGRESSIONS, TASKS, LabelScales
 
 if TYPE_CHECKING:
     from homing.model.encoders import ImageEncoder
@@ -25,7 +25,7 @@ def make_targets(
     """Targets of the photos in their order: classes (-1 where missing), coordinates, standardised values (NaN)."""
     joined = photos[["photo_id", "latitude", "longitude"]].merge(labels, on="photo_id", how="left", validate="1:1")
     joined = joined.merge(assignments, on="photo_id", how="left", validate="1:1")
-    classes = {"cell": joined["cell_id"], "climate": joined["climate"] - 1, "month": joined["month"] - 1}
+    classes = {"cell": joined["cell_id"]} | {task: joined[task] - 1 for task in CLASS_TASKS}
     targets = {name: torch.tensor(column.fillna(-1).to_numpy(dtype=np.int64)) for name, column in classes.items()}
     for name in ("latitude", "longitude"):
         targets[name] = torch.tensor(joined[name].to_numpy(dtype=np.float64)).float()
@@ -71,11 +71,10 @@ class Geolocator:
             return {}
         predictions = {
             "cell_probability": torch.softmax(torch.from_numpy(outputs["cell"]) / temperature, dim=1).numpy(),
-            "climate": outputs["climate"].argmax(axis=1) + 1,
-            "month": outputs["month"].argmax(axis=1) + 1,
             "latitude": outputs["latitude"],
             "longitude": np.where(outputs["longitude"] >= 180, -180, outputs["longitude"]),
         }
+        predictions |= {task: outputs[task].argmax(axis=1) + 1 for task in CLASS_TASKS}
         for index, column in enumerate(REGRESSIONS):
             predictions[column] = self.scales.restore(column, outputs["regression"][:, index].astype(np.float64))
         return predictions

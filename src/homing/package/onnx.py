@@ -15,7 +15,7 @@ from homing.model.geolocator import Geolocator, load_geolocator
 from homing.model.images import normalise
 from homing.package.export import Wish, prepared
 from homing.package.limits import check_empty
-from homing.scales import REGRESSIONS
+from homing.tasks import REGRESSIONS
 
 OPSET = 18
 COMPARED = 64  # pictures

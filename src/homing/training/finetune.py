@@ -14,11 +14,12 @@ from homing.embeddings import read_embeddings
 from homing.errors import HomingError
 from homing.files import atomic_path
 from homing.model.encoders import ImageEncoder, load_encoder
-from homing.model.geolocator import Geolocator, LabelScales, make_targets, save_geolocator
-from homing.model.heads import TASKS, Classifier, GeoHeads, known_tasks, task_losses
+from homing.model.geolocator import Geolocator, make_targets, save_geolocator
+from homing.model.heads import Classifier, GeoHeads, known_tasks, task_losses
 from homing.model.losses import distances_km, unit_vectors
 from homing.model.smoothing import SmoothedCells
 from homing.photos.shards import ShardReader
+from homing.tasks import TASKS, LabelScales
 from homing.training.data.images import Images, kept_patches
 from homing.training.data.prefetch import load_ahead
 from homing.training.data.sampler import Batch, local_slice
