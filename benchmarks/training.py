@@ -28,7 +28,7 @@ from timing import median_seconds, scale_of, show
 from timing.pictures import jpegs
 
 from homing.model.clip import ContrastiveModel, ImageTextModel
-from homing.model.encoders import ATTENTION, ClipEncoder
+from homing.model.encoders import ClipEncoder, use_fused_attention
 from homing.model.heads import Classifier, GeoHeads, known_tasks, task_losses
 from homing.model.images import Preprocessing, normalise
 from homing.model.losses import contrastive_terms
@@ -36,16 +36,16 @@ from homing.model.precision import autocast
 from homing.model.smoothing import SmoothedCells
 from homing.sphere import EARTH_RADIUS_KM
 from homing.tasks import TASKS
-from homing.training.accumulate import Gradients
-from homing.training.data.prefetch import load_ahead
-from homing.training.data.sampler import Batch, Order
-from homing.training.data.vectors import VectorInputs, embed_items
+from homing.training.accumulate import GradientAccumulator
+from homing.training.data.prefetch import prefetch
+from homing.training.data.sampler import Batch, DistributedBatchSampler
+from homing.training.data.vectors import EmbeddingInputs, embed_items
 from homing.training.optimiser import Optimizer
 
 try:
-    from homing.training.data.images import Images
+    from homing.training.data.images import ImageLoader
 except ImportError:  # simplejpeg or Pillow is missing
-    Images = None
+    ImageLoader = None
 
 GPU = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if GPU else "cpu")
@@ -118,7 +118,7 @@ def main() -> None:
     figures |= {"matmul_tflops": rate} | shares_of_matmul(figures, names, rate)
     figures |= of_the_plain_loop(SIZES[names[0]], steps)
     unmeasured = dict.fromkeys(("loader_images_per_second_per_core", "waiting_share"))
-    figures |= of_the_loader(names[-1], steps, compiled) if Images else unmeasured
+    figures |= of_the_loader(names[-1], steps, compiled) if ImageLoader else unmeasured
     show(figures, as_json)
 
 
@@ -212,8 +212,9 @@ def build(size: Size, compiled: bool) -> ImageTextModel:
             "max_position_embeddings": CAPTION_TOKENS, "vocab_size": 49408,
             "bos_token_id": 49406, "eos_token_id": 49407, "pad_token_id": 49407,
         },
-        projection_dim=size.text_width, attn_implementation=ATTENTION,
+        projection_dim=size.text_width,
     )  # fmt: skip
+    use_fused_attention(config)
     torch.manual_seed(0)
     clip = CLIPModel(config)
     parts = ImageTextModel(clip, None, ClipEncoder(clip.vision_model, Preprocessing(size.side)))
@@ -297,7 +298,7 @@ class Steps:
         module.forward = autocast(DEVICE, PRECISION)(module.forward)
         self.optimizer = Optimizer(module, OPTIMISER, DEVICE)
         wrapped = accelerator.prepare_model(module)
-        self.gradients = Gradients(stage, wrapped, accelerator, self.optimizer.backward, 0, micro_batch)
+        self.gradients = GradientAccumulator(stage, wrapped, accelerator, self.optimizer.backward, 0, micro_batch)
 
     def __call__(self, batch: Batch, inputs: tuple[Tensor, ...]) -> None:
         self.gradients.add(batch, inputs)
@@ -312,17 +313,17 @@ def pinned(*values: Tensor) -> tuple[Tensor, ...]:
 def of_pretraining(size: Size, batch: int, steps: int, compiled: bool) -> dict[str, float]:
     """All layers of image and text model."""
     step, inputs = Steps(Pairs(build(size, compiled))), pinned(pictures(batch, size.side), *captions(batch))
-    view = Order(batch, batch, 0).view(0, 0, 1)
+    view = DistributedBatchSampler(batch, batch, 0).local_batch(0, 0, 1)
     taken = seconds(lambda: step(view, inputs), steps)
     return {"images_per_second": batch / taken, "gflops": 3 * (size.image_flops() + size.text_flops()) / 1e9}
 
 
 def of_the_last_layer(size: Size, batch: int, steps: int, compiled: bool) -> dict[str, float]:
     """The last layer and the heads, the trunk computed anew without gradient."""
-    encoder = build(size, compiled).encoder
+    encoder = build(size, compiled).image_encoder
     encoder.freeze("last", 1, "mean")
     step = Steps(Places(Classifier(encoder, GeoHeads(size.width, CELLS), "mean"), batch))
-    view, inputs = Order(batch, batch, 0).view(0, 0, 1), pinned(pictures(batch, size.side))
+    view, inputs = DistributedBatchSampler(batch, batch, 0).local_batch(0, 0, 1), pinned(pictures(batch, size.side))
     taken = seconds(lambda: step(view, inputs), steps)
     flops = size.image_flops() + 2 * layer_flops(size.tokens, size.width) + 3 * 2 * size.width * CELLS
     return {"images_per_second": batch / taken, "gflops": flops / 1e9}
@@ -332,7 +333,10 @@ def of_cached_gradients(size: Size, batch: int, steps: int, compiled: bool) -> d
     """Pretraining with four times the pairs that fit at once: a third more work for the same pairs."""
     step = Steps(Pairs(build(size, compiled)), micro_batch=batch)
     pairs = PARTS * batch
-    view, inputs = Order(pairs, pairs, 0).view(0, 0, 1), pinned(pictures(pairs, size.side), *captions(pairs))
+    view, inputs = (
+        DistributedBatchSampler(pairs, pairs, 0).local_batch(0, 0, 1),
+        pinned(pictures(pairs, size.side), *captions(pairs)),
+    )
     taken = seconds(lambda: step(view, inputs), max(1, steps // PARTS), warm_up=1)
     return {"cached_pretrain_images_per_second": pairs / taken, "cached_pretrain_batch": pairs}
 
@@ -351,7 +355,7 @@ class InMemory:
 
 def of_embedding(size: Size, batch: int, steps: int, compiled: bool) -> dict[str, float]:
     """Embeddings as rule embed_photos makes them."""
-    encoder = build(size, compiled).encoder.eval().to(DEVICE)
+    encoder = build(size, compiled).image_encoder.eval().to(DEVICE)
     photos, images = batch * steps, InMemory(pictures(batch * steps if not GPU else 2048, size.side))
     work = partial(embed_items, encoder, images, np.arange(photos), "mean", PRECISION, DEVICE)
     return {"images_per_second": photos / seconds(work, 2, warm_up=1), "gflops": size.image_flops() / 1e9}
@@ -372,11 +376,11 @@ def of_the_heads(steps: int) -> dict[str, float]:
 def embeddings_per_second(width: int, cells: int, batch: int, steps: int) -> float:
     vectors = np.random.default_rng(0).normal(size=(64 * batch if GPU else 4 * batch, width)).astype(np.float16)
     step = Steps(Places(Classifier(None, GeoHeads(width, cells), "mean"), len(vectors)))
-    order, load = Order(len(vectors), batch, 0), VectorInputs(vectors)
-    views = [order.view(number % order.steps_per_epoch, 0, 1) for number in range(3 * steps)]
+    order, load = DistributedBatchSampler(len(vectors), batch, 0), EmbeddingInputs(vectors)
+    views = [order.local_batch(number % order.steps_per_epoch, 0, 1) for number in range(3 * steps)]
 
     def run() -> None:
-        for view, inputs, _ in load_ahead(lambda view: load(view.items, None), views):
+        for view, inputs, _ in prefetch(lambda view: load(view.items, None), views):
             step(view, inputs)
 
     return batch * len(views) / seconds(run, 1 if GPU else 2, warm_up=1)
@@ -437,9 +441,9 @@ def of_the_plain_loop(size: Size, steps: int) -> dict[str, float]:
     """Our pretraining step beside transformers' own forward and loss: the same batch, nothing compiled."""
     batch = 256 if GPU else batch_of(size)
     inputs = pinned(pictures(batch, size.side), *captions(batch))
-    view = Order(batch, batch, 0).view(0, 0, 1)
+    view = DistributedBatchSampler(batch, batch, 0).local_batch(0, 0, 1)
     ours, preprocessing = Steps(Pairs(build(size, compiled=False))), Preprocessing(size.side)
-    theirs = build(size, compiled=False).clip.to(DEVICE).train()
+    theirs = build(size, compiled=False).model.to(DEVICE).train()
     optimizer = torch.optim.AdamW(theirs.parameters(), lr=1e-5, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.01)
 
     def plain() -> None:
@@ -486,7 +490,7 @@ def of_the_loader(trained: str, steps: int, compiled: bool) -> dict[str, float]:
     photos = jpegs(24, short * 4 // 3, short)
     make = {"side": size.side, "augment": True, "seed": 0, "cache_bytes": 0}
     names = [f"p{number}" for number in range(100_000)]
-    loader, few = Images(Stored(photos), names, threads=1, **make), np.arange(96)
+    loader, few = ImageLoader(Stored(photos), names, threads=1, **make), np.arange(96)
     ours = median_seconds(lambda: loader.batch(few, 0), time.process_time)
 
     def by_pillow() -> None:
@@ -507,13 +511,13 @@ def of_the_loader(trained: str, steps: int, compiled: bool) -> dict[str, float]:
 def waiting_share(size: Size, stored: Stored, names: list[str], steps: int, compiled: bool) -> float:
     """The share of the time that pretraining waits for its images, past the first steps."""
     batch = max(1, batch_of(size) // 2)
-    loader = Images(stored, names, size.side, augment=True, seed=0, threads=2, cache_bytes=0)
-    step, order = Steps(Pairs(build(size, compiled))), Order(len(names), batch, 0)
+    loader = ImageLoader(stored, names, size.side, augment=True, seed=0, threads=2, cache_bytes=0)
+    step, order = Steps(Pairs(build(size, compiled))), DistributedBatchSampler(len(names), batch, 0)
     text = pinned(*captions(batch))
-    views = [order.view(number, 0, 1) for number in range(steps + 3)]
+    views = [order.local_batch(number, 0, 1) for number in range(steps + 3)]
     started, waited = math.nan, 0.0
     for number, (view, inputs, seconds_waited) in enumerate(
-        load_ahead(lambda view: (loader.batch(view.items, view.epoch), *text), views)
+        prefetch(lambda view: (loader.batch(view.items, view.epoch), *text), views)
     ):
         if number == 3:
             synchronise()

@@ -22,10 +22,10 @@ from homing import tables
 from homing.captions.clues import write_clues
 from homing.errors import HomingError
 from homing.files import write_json
-from homing.model.clip import build_clip, save_clip
+from homing.model.clip import build_clip
 from homing.tasks import TASKS
 from homing.training.checkpoint import Checkpoints
-from homing.training.launch.processes import error_file, told_error
+from homing.training.launch.processes import error_file, read_error
 
 MODEL = {
     "pretrained": None, "revision": None, "image_side": 16, "patch": 8, "width": 16, "layers": 2, "heads": 2,
@@ -95,7 +95,7 @@ def write_world(folder: Path) -> dict[str, str]:
     assigned = pd.DataFrame({"photo_id": ids, "cell_id": np.arange(len(ids)) % 7})
     tables.write(paths["assignments"], assigned, "assignments")
     encoder = folder / "pretrained"
-    save_clip(encoder, build_clip(MODEL, ["A photo I took in the region of region 1 in Alpha."], 5))
+    build_clip(MODEL, ["A photo I took in the region of region 1 in Alpha."], 5).save(encoder)
     return paths | {"encoder": str(encoder)}
 
 
@@ -157,20 +157,19 @@ def outcome(folder: Path, stage: str, status: int) -> Trained:
 
 def error_of(folder: Path) -> HomingError | None:
     """What the training in a folder has told its launcher."""
-    return told_error(make_spec({}, folder, ""))
+    return read_error(make_spec({}, folder, ""))
 
 
 def run_module(stage: str, spec: Path, log: Path) -> None:
     """`python -m homing.training.<stage> spec`, in this process, its output added to a log."""
-    from homing.training import finetune, pretrain
-    from homing.training import worker as start
+    from homing.training import finetune, pretrain, worker
 
     with log.open("a") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     sys.argv = ["", str(spec)]
     module = {"pretrain": pretrain, "finetune": finetune}[stage]
-    start.main(module.prepare, module.finish, stage)
+    worker.main(module.prepare, module.finish, stage)
 
 
 def run_processes(function, processes: int, *arguments: Any) -> list[int]:

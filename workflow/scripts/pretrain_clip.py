@@ -8,9 +8,9 @@ with job(snakemake) as config:
         run_stage("homing.training.pretrain", snakemake)
     else:
         from homing.files import atomic_path
-        from homing.model.clip import hand_over
+        from homing.model.clip import save_untrained
         from homing.training.worker import write_history
 
         with atomic_path(snakemake.output.model) as folder:
-            hand_over(folder, config["model"], config["seed"])
+            save_untrained(folder, config["model"], config["seed"])
         write_history(snakemake.output.history, [])

@@ -1,4 +1,4 @@
-"""Encoders of images and captions: a small CLIP from scratch, or a checkpoint of transformers at a pinned revision."""
+"""Models of images and text: a small CLIP from scratch, or a checkpoint of transformers at a pinned revision."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from transformers import (
     AutoTokenizer,
     CLIPConfig,
     CLIPModel,
-    PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
+    Siglip2Model,
+    SiglipModel,
 )
 
 from homing.errors import HomingError
 from homing.model.encoders import (
-    ATTENTION,
     ClipEncoder,
     ImageEncoder,
     compile_layers,
@@ -28,81 +28,95 @@ from homing.model.encoders import (
     load_encoder,
     read_model,
     read_preprocessing,
+    use_fused_attention,
 )
 from homing.model.images import Preprocessing
 
-CONTEXT = 64  # tokens of a caption for a model from scratch
-SIGMOID_BIAS = -10.0  # so that the many negatives do not rule the first steps (Zhai et al. 2023)
+CONTEXT = 64  # tokens per caption of a model from scratch
+SIGMOID_BIAS = -10.0  # keeps the many negatives from dominating the first steps (Zhai et al. 2023)
 START, END, PAD = "<start>", "<end>", "<pad>"
 
 
 @dataclass(frozen=True)
 class ImageTextModel:
-    """A model of images and text (CLIP, SigLIP) with what it needs to read both."""
+    """A model of images and text (CLIP, SigLIP) with its tokenizer and preprocessing."""
 
-    clip: PreTrainedModel
+    model: CLIPModel | SiglipModel | Siglip2Model
     tokenizer: PreTrainedTokenizerBase
-    encoder: ImageEncoder  # the image half of `clip`
+    image_encoder: ImageEncoder  # wraps `model.vision_model`
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """What is done to images."""
-        return self.encoder.preprocessing
+        """The preprocessing of images."""
+        return self.image_encoder.preprocessing
+
+    @property
+    def patches(self) -> int:
+        """The number of patches of an image."""
+        return self.image_encoder.patches
 
     def tune(self, settings: Mapping[str, Any]) -> None:
-        """As `ImageEncoder.tune`; the captions' layers are compiled too."""
-        self.encoder.tune(settings)
+        """Apply `ImageEncoder.tune`, and compile the layers of the text model too."""
+        self.image_encoder.tune(settings)
         if settings.get("compile"):
-            compile_layers(self.clip.text_model.encoder.layers)
+            compile_layers(self.model.text_model.encoder.layers)
 
     def tokens(self, captions: Sequence[str], fixed: bool = False) -> tuple[Tensor, Tensor]:
-        """Token numbers (n, length) and which of them count; `fixed`: always of the full length, for compiled models.
+        """Return token ids (n, length) and their attention mask (n, length).
 
-        SigLIP is trained on captions of full length, whose padding it reads too.
+        fixed: always pad to the full length, for compiled models. SigLIP, trained on captions of full length, attends
+        to the padding.
         """
-        siglip = not isinstance(self.clip, CLIPModel)
-        length = self.clip.config.text_config.max_position_embeddings
-        padding = "max_length" if fixed or siglip else True
-        found = self.tokenizer(
+        is_siglip = not isinstance(self.model, CLIPModel)
+        length = self.model.text_model.config.max_position_embeddings
+        padding = "max_length" if fixed or is_siglip else True
+        encoded = self.tokenizer(
             list(captions), padding=padding, truncation=True, max_length=length, return_attention_mask=True
         )
-        ids, mask = torch.tensor(found["input_ids"]), torch.tensor(found["attention_mask"])
-        return ids, torch.ones_like(mask) if siglip else mask
+        ids, mask = torch.tensor(encoded["input_ids"]), torch.tensor(encoded["attention_mask"])
+        return ids, torch.ones_like(mask) if is_siglip else mask
 
     def image_vectors(self, pixels: Tensor, kept: Tensor | None = None) -> Tensor:
-        """Vectors (n, d) of the shared space, fp32, of normalised pixels; kept: as in `ImageEncoder`."""
-        vectors = self.encoder(pixels, "own", kept)
-        return self.clip.visual_projection(vectors).float() if hasattr(self.clip, "visual_projection") else vectors
+        """Return fp32 vectors (n, d) of the shared space for normalised pixels; kept: see `ImageEncoder`."""
+        vectors = self.image_encoder(pixels, "own", kept)
+        return self.model.visual_projection(vectors).float() if isinstance(self.model, CLIPModel) else vectors
 
     def text_vectors(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Vectors (n, d) of the shared space, fp32, of `tokens`."""
-        return self.clip.get_text_features(input_ids=ids, attention_mask=mask).pooler_output.float()
+        """Return fp32 vectors (n, d) of the shared space for `tokens`."""
+        return self.model.get_text_features(input_ids=ids, attention_mask=mask).pooler_output.float()
+
+    def save(self, folder: str | Path) -> None:
+        """Write a folder in transformers' layout: safetensors, configuration, tokenizer, preprocessor."""
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        self.preprocessing.save(folder)
 
 
 class ContrastiveModel(nn.Module):
-    """Images and captions to unit vectors of the shared space, with the learned scale and bias of their products."""
+    """Maps images and captions to unit vectors of the shared space, with the learned scale and bias of the logits."""
 
-    def __init__(self, parts: ImageTextModel, sigmoid: bool) -> None:
+    def __init__(self, encoder: ImageTextModel, sigmoid: bool) -> None:
         super().__init__()
-        self.clip, self.parts = parts.clip, parts
+        self.model, self.encoder = encoder.model, encoder
         self.bias = nn.Parameter(torch.tensor(SIGMOID_BIAS)) if sigmoid else None
-        if hasattr(self.clip, "logit_bias"):  # SigLIP has learned one
-            self.clip.logit_bias.requires_grad_(sigmoid)
-            self.bias = self.clip.logit_bias if sigmoid else None
+        if not isinstance(encoder.model, CLIPModel):  # SigLIP has a learned bias
+            encoder.model.logit_bias.requires_grad_(sigmoid)
+            self.bias = encoder.model.logit_bias if sigmoid else None
 
     def forward(self, pixels: Tensor, ids: Tensor, mask: Tensor, kept: Tensor | None = None) -> dict[str, Tensor]:
+        """Return "image" and "text" (n, d), and the scalars "scale" and, for the sigmoid loss, "bias"."""
         outputs = {
-            "image": functional.normalize(self.parts.image_vectors(pixels, kept)),
-            "text": functional.normalize(self.parts.text_vectors(ids, mask)),
-            "scale": self.clip.logit_scale.exp().squeeze(),
+            "image": functional.normalize(self.encoder.image_vectors(pixels, kept)),
+            "text": functional.normalize(self.encoder.text_vectors(ids, mask)),
+            "scale": self.model.logit_scale.exp().squeeze(),
         }
         return outputs if self.bias is None else outputs | {"bias": self.bias.squeeze()}
 
 
 def build_clip(settings: Mapping[str, Any], captions: Sequence[str], seed: int) -> ImageTextModel:
-    """The encoder of the `model` configuration; from scratch, its vocabulary is trained on `captions`.
+    """Build the model of the `model` configuration; from scratch, its vocabulary is trained on `captions`.
 
-    Raises HomingError when there are no weights, and for an encoder that cannot read text.
+    Raises HomingError if the weights are missing or the encoder has no text model.
     """
     if settings["pretrained"]:
         return _from_checkpoint(settings["pretrained"], settings["revision"])
@@ -128,22 +142,22 @@ def build_clip(settings: Mapping[str, Any], captions: Sequence[str], seed: int) 
             "patch_size": settings["patch"],
         },
         projection_dim=settings["projection"],
-        attn_implementation=ATTENTION,
     )
+    use_fused_attention(config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        clip = CLIPModel(config)
-    return ImageTextModel(clip, tokenizer, ClipEncoder(clip.vision_model, Preprocessing(settings["image_side"])))
+        model = CLIPModel(config)
+    return ImageTextModel(model, tokenizer, ClipEncoder(model.vision_model, Preprocessing(settings["image_side"])))
 
 
 def train_tokenizer(captions: Sequence[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer of the captions (Sennrich et al. 2016); the same captions give the same bytes."""
+    """Train a byte-level BPE tokenizer (Sennrich et al. 2016); the same captions give the same bytes."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
-        special_tokens=[PAD, END, START],  # an END of 2 would be read as the old CLIP vocabulary by transformers
+        special_tokens=[PAD, END, START],  # transformers takes an END of 2 for the old CLIP vocabulary
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
@@ -160,57 +174,43 @@ def _from_checkpoint(name: str, revision: str | None) -> ImageTextModel:
         family = family_of(name, revision)
         if family.pair is None:
             raise HomingError(
-                f"model.pretrained: {name!r} sees images and reads no text, so that captions cannot train it: "
-                "set pretrain.enabled to false, and it is fine-tuned as it is"
+                f"model.pretrained: {name!r} reads no text and cannot be pretrained on captions: "
+                "set pretrain.enabled to false to fine-tune it directly"
             )
         return _read(name, revision, family)
     except OSError as error:
-        raise no_weights(name, revision, error) from error
+        raise missing_weights(name, revision, error) from error
 
 
 def _read(name: str | Path, revision: str | None, family: type[ImageEncoder]) -> ImageTextModel:
-    clip = read_model(family.pair, name, revision)
+    assert family.pair is not None
+    model = read_model(family.pair, name, revision)
     tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
-    preprocessing = read_preprocessing(name, revision, family, clip)
-    return ImageTextModel(clip, tokenizer, family(clip.vision_model, preprocessing))
+    preprocessing = read_preprocessing(name, revision, family, model)
+    return ImageTextModel(model, tokenizer, family(model.vision_model, preprocessing))
 
 
-def no_weights(name: str, revision: str | None, error: OSError) -> HomingError:
-    """What to say when an encoder cannot be read: where it comes from, and how to bring it here by hand."""
+def missing_weights(name: str, revision: str | None, error: OSError) -> HomingError:
+    """Return the error for an encoder that cannot be read, with ways to provide it."""
     if name.startswith("results/"):
         files = "/".join(Path(name).parts[2:])
         cure = f"fetch it with `snakemake --profile profiles/local retrieve`, or put its files into <mirror>/{files}/"
     else:
         cure = (
-            "without internet, give the path of a local copy of its folder instead, or name it as model.source, a "
-            "<dataset>/<version> of config/sources.csv: rule retrieve fetches that, or takes it from the mirror folder "
+            "without internet, give the path of a local copy of its folder instead, or set model.source to a "
+            "<dataset>/<version> of config/sources.csv: rule retrieve downloads it, or takes it from the mirror folder "
             "<mirror>/<dataset>/<version>/"
         )
     first = str(error).splitlines()[0]
-    return HomingError(f"model.pretrained: cannot load {name!r} at revision {revision!r}: {first} To mend it, {cure}")
+    return HomingError(f"model.pretrained: cannot load {name!r} at revision {revision!r}: {first} To fix it, {cure}")
 
 
-def hand_over(folder: str | Path, settings: Mapping[str, Any], seed: int) -> None:
-    """Write the encoder of the `model` configuration as it is, with its text model if it has one."""
+def save_untrained(folder: str | Path, settings: Mapping[str, Any], seed: int) -> None:
+    """Write the encoder of the `model` configuration without training it, with its text model if it has one."""
     name, revision = settings["pretrained"], settings["revision"]
     try:
         without_text = bool(name) and family_of(name, revision).pair is None
         encoder = load_encoder(name, revision) if without_text else None
     except OSError as error:
-        raise no_weights(name, revision, error) from error
-    if encoder:
-        encoder.save(folder)
-    else:
-        save_clip(folder, build_clip(settings, ["A photo."], seed))
-
-
-def save_clip(folder: str | Path, parts: ImageTextModel) -> None:
-    """Write a folder in transformers' layout: safetensors, configuration, tokenizer, preprocessor."""
-    parts.clip.save_pretrained(folder)
-    parts.tokenizer.save_pretrained(folder)
-    parts.preprocessing.save(folder)
-
-
-def load_clip(folder: str | Path) -> ImageTextModel:
-    """Read what `save_clip` wrote."""
-    return _read(folder, None, family_of(folder))
+        raise missing_weights(name, revision, error) from error
+    (encoder or build_clip(settings, ["A photo."], seed)).save(folder)

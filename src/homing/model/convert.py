@@ -1,4 +1,4 @@
-"""Checkpoints as they are retrieved, made into folders of safetensors."""
+"""Conversion of retrieved checkpoints into folders of safetensors."""
 
 import os
 import pickle
@@ -17,7 +17,7 @@ SAFE, OLD = "model.safetensors", "pytorch_model.bin"
 def convert_checkpoint(raw: str | Path, output: str | Path) -> None:
     """Write a folder in transformers' layout with the weights of `raw` as safetensors, and its other files.
 
-    What is safe already is linked, not copied. Raises HomingError when there are no weights, or more than tensors.
+    Files that need no conversion are linked. Raises HomingError if weights are missing or hold more than tensors.
     """
     raw = Path(raw)
     if not (raw / SAFE).is_file() and not (raw / OLD).is_file():
@@ -46,7 +46,7 @@ def _convert(path: Path, new: Path) -> None:
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         first = str(error).splitlines()[0]
-        raise HomingError(f"{path}: not a file of weights, in which there are only tensors ({first})") from error
+        raise HomingError(f"{path}: a file of weights must hold only tensors ({first})") from error
     tensors = {name: value for name, value in weights.items() if torch.is_tensor(value)}
     # Tensors may share their memory in the old format; safetensors wants each by itself.
     save_file({name: value.clone().contiguous() for name, value in tensors.items()}, new, metadata={"format": "pt"})

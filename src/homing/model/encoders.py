@@ -7,7 +7,7 @@ family itself takes for the image.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from transformers import (
     Dinov2Model,
     Dinov2WithRegistersModel,
     DINOv3ViTModel,
+    PretrainedConfig,
     PreTrainedModel,
     Siglip2Model,
     Siglip2VisionModel,
@@ -38,24 +39,31 @@ ATTENTION = "sdpa"  # torch's fused attention
 # with and without gradient, and validation. Beyond this limit torch silently runs the layer uncompiled.
 PROGRAMS = 64
 
+Channels = tuple[float, float, float]
+Model = TypeVar("Model", bound=PreTrainedModel)
+
 
 class ImageEncoder(nn.Module):
-    """A vision model and what is done to its images. Subclasses adapt a family of encoders."""
+    """A vision model with the preprocessing of its images. Subclasses adapt a family of encoders."""
 
+    model: PreTrainedModel
     kind: type[PreTrainedModel]
-    pair: type[PreTrainedModel] | None = None  # the family's model of images and text, where it has one
-    mean, std = IMAGENET_MEAN, IMAGENET_STD  # where the encoder comes without a preprocessor
+    pair: type[CLIPModel] | type[SiglipModel] | type[Siglip2Model] | None = (
+        None  # the family's model of images and text
+    )
+    mean: Channels = IMAGENET_MEAN  # if the encoder comes without a preprocessor
+    std: Channels = IMAGENET_STD
 
     def __init__(self, model: PreTrainedModel, preprocessing: Preprocessing) -> None:
         super().__init__()
         self.model, self.preprocessing = model, preprocessing
 
     def forward(self, pixels: Tensor, pooling: str, kept: Tensor | None = None) -> Tensor:
-        """Embeddings (n, d), fp32, of normalised pixels (n, 3, s, s); of (n, views, 3, s, s) the mean over the views.
+        """Return fp32 embeddings (n, d) of normalised pixels (n, 3, s, s); for (n, views, 3, s, s) the mean over views.
 
-        pooling: "mean" of the tokens, "class" token, or "own" vector, which the family's text model is trained against.
-        kept: (n, k) numbers of the patches to look at; the others are left out before the first layer. Layers below
-        the first trainable one run without gradient.
+        pooling: "mean" of the tokens, "class" token, or "own", the vector that the family's text model is trained
+        against. kept: (n, k) indices of the patches to keep; the others are dropped before the first layer. Layers
+        below the first trainable one run without gradient.
         """
         if pixels.dim() == 5:
             photos, views = pixels.shape[:2]
@@ -63,11 +71,11 @@ class ImageEncoder(nn.Module):
             return self(pixels.flatten(0, 1), pooling, kept).unflatten(0, (photos, views)).mean(dim=1)
         frozen = self.frozen_layers if torch.is_grad_enabled() else len(self.layers)
         with torch.set_grad_enabled(torch.is_grad_enabled() and frozen == 0):
-            tokens, context = self.start(pixels, kept)
+            tokens, context = self.embed_patches(pixels, kept)
             for layer in self.layers[:frozen]:
-                tokens = self.through(layer, tokens, context)
+                tokens = self.apply_layer(layer, tokens, context)
         for layer in self.layers[frozen:]:
-            tokens = self.through(layer, tokens, context)
+            tokens = self.apply_layer(layer, tokens, context)
         return self.pool(tokens, pooling).float()
 
     @property
@@ -82,17 +90,17 @@ class ImageEncoder(nn.Module):
 
     @property
     def layers(self) -> nn.ModuleList:
-        """The transformer's layers, the first one first."""
-        return self.model.encoder.layers
+        """The transformer layers, in order."""
+        raise NotImplementedError
 
     @property
     def prefix(self) -> int:
-        """How many tokens come before those of the patches."""
+        """The number of tokens before those of the patches."""
         return 0
 
     @property
     def frozen_layers(self) -> int:
-        """How many layers lie below everything that is trained."""
+        """The number of layers below everything that is trained."""
         stem = [value for name, value in self.model.named_parameters() if self._is_stem(name)]
         if any(value.requires_grad for value in stem):
             return 0
@@ -102,20 +110,20 @@ class ImageEncoder(nn.Module):
     def _is_stem(self, name: str) -> bool:
         return name.startswith(("embeddings.", "pre_layrnorm."))
 
-    def start(self, pixels: Tensor, kept: Tensor | None) -> tuple[Tensor, Any]:
-        """Tokens before the first layer, and what every layer is told beside them."""
-        return self.keep(self.model.embeddings(pixels), kept), None
+    def embed_patches(self, pixels: Tensor, kept: Tensor | None) -> tuple[Tensor, Any]:
+        """Return the tokens (n, t, d) before the first layer, and further arguments of every layer."""
+        raise NotImplementedError
 
-    def through(self, layer: nn.Module, tokens: Tensor, context: Any) -> Tensor:
-        """One layer."""
+    def apply_layer(self, layer: nn.Module, tokens: Tensor, context: Any) -> Tensor:
+        """Return the tokens (n, t, d) after a layer."""
         return layer(tokens, attention_mask=None)
 
     def pool(self, tokens: Tensor, pooling: str) -> Tensor:
-        """The embeddings (n, d) of the last layer's tokens."""
+        """Return the embeddings (n, d) of the last layer's tokens (n, t, d)."""
         raise NotImplementedError
 
     def keep(self, tokens: Tensor, kept: Tensor | None) -> Tensor:
-        """The tokens before the patches, and those of the patches that are looked at."""
+        """Return the tokens before the patches and those of the kept patches."""
         if kept is None:
             return tokens
         rows = (kept + self.prefix).unsqueeze(-1).expand(-1, -1, tokens.shape[-1])
@@ -131,11 +139,11 @@ class ImageEncoder(nn.Module):
             part.requires_grad_(False)
 
     def unused(self, pooling: str) -> list[nn.Module | nn.Parameter]:
-        """Parts that do not reach the embeddings of a pooling, so that they cannot be trained by them."""
+        """Return the parts that do not reach the embeddings of a pooling, and so get no gradient."""
         return []
 
     def tune(self, settings: Mapping[str, Any]) -> None:
-        """Gradient checkpointing and compiled layers, as the `pretrain` or `finetune` configuration says."""
+        """Enable gradient checkpointing and compiled layers, by the `pretrain` or `finetune` configuration."""
         if settings.get("gradient_checkpointing"):
             self.model.activation_checkpointing_enable()
         if settings.get("compile"):
@@ -148,34 +156,41 @@ class ImageEncoder(nn.Module):
 
 
 def compile_layers(layers: nn.ModuleList) -> None:
-    """Have the layers of a transformer compiled for each shape they meet.
+    """Compile the layers of a transformer for each shape they meet.
 
-    One by one: they are alike, so that the program of the first one serves them all.
+    One by one: they are alike, so that the program of the first layer serves them all.
     """
     torch._dynamo.config.recompile_limit = PROGRAMS
     for layer in layers:
         layer.compile(dynamic=False)
 
 
-def forget_programs() -> None:
-    """Drop what was compiled: for shapes that are not met again, of which there may be no more than `PROGRAMS`."""
+def reset_compiler() -> None:
+    """Drop the compiled programs, when their shapes are not met again: there may be no more than `PROGRAMS`."""
     torch._dynamo.reset()
 
 
 class ClipEncoder(ImageEncoder):
-    """CLIP (Radford et al. 2021) and what was trained from it, such as StreetCLIP."""
+    """CLIP (Radford et al. 2021) and models trained from it, such as StreetCLIP."""
 
-    kind, pair, mean, std = CLIPVisionModel, CLIPModel, CLIP_MEAN, CLIP_STD
+    model: CLIPVisionModel
+    kind = CLIPVisionModel
+    pair = CLIPModel
+    mean, std = CLIP_MEAN, CLIP_STD
+
+    @property
+    def layers(self) -> nn.ModuleList:
+        return self.model.encoder.layers
 
     @property
     def prefix(self) -> int:
         return 1
 
-    def start(self, pixels: Tensor, kept: Tensor | None) -> tuple[Tensor, None]:
+    def embed_patches(self, pixels: Tensor, kept: Tensor | None) -> tuple[Tensor, None]:
         return self.model.pre_layrnorm(self.keep(self.model.embeddings(pixels), kept)), None
 
     def pool(self, tokens: Tensor, pooling: str) -> Tensor:
-        """The mean is over all tokens, the class token too, as in Haas et al., "PIGEON", CVPR 2024."""
+        """The mean includes the class token, as in Haas et al., "PIGEON", CVPR 2024."""
         if pooling == "mean":
             return tokens.mean(dim=1)
         return self.model.post_layernorm(tokens[:, 0]) if pooling == "own" else tokens[:, 0]
@@ -187,10 +202,20 @@ class ClipEncoder(ImageEncoder):
 class SiglipEncoder(ImageEncoder):
     """SigLIP, and SigLIP 2 of fixed size, whose configuration is SigLIP's (Tschannen et al. 2025).
 
-    There is no class token: its place is taken by an attention pooling head over the patches.
+    Instead of a class token it has an attention pooling head over the patches.
     """
 
-    kind, pair, mean, std = SiglipVisionModel, SiglipModel, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+    model: SiglipVisionModel | Siglip2VisionModel
+    kind: type[PreTrainedModel] = SiglipVisionModel
+    pair: type[SiglipModel] | type[Siglip2Model] = SiglipModel
+    mean, std = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+
+    @property
+    def layers(self) -> nn.ModuleList:
+        return self.model.encoder.layers
+
+    def embed_patches(self, pixels: Tensor, kept: Tensor | None) -> tuple[Tensor, None]:
+        return self.keep(self.model.embeddings(pixels), kept), None
 
     def pool(self, tokens: Tensor, pooling: str) -> Tensor:
         tokens = self.model.post_layernorm(tokens)
@@ -201,22 +226,28 @@ class SiglipEncoder(ImageEncoder):
 
 
 class Siglip2Encoder(SiglipEncoder):
-    """SigLIP 2 of native aspect ("NaFlex"), given squares; it takes patches that are cut already."""
+    """SigLIP 2 of native aspect ratio ("NaFlex"), given squares; it takes images cut into patches."""
 
-    kind, pair = Siglip2VisionModel, Siglip2Model
+    model: Siglip2VisionModel
+    kind = Siglip2VisionModel
+    pair = Siglip2Model
 
-    def start(self, pixels: Tensor, kept: Tensor | None) -> tuple[Tensor, None]:
-        cut = self.model.config.patch_size
-        grid = [size // cut for size in pixels.shape[-2:]]
-        patches = pixels.unfold(2, cut, cut).unfold(3, cut, cut).permute(0, 2, 3, 4, 5, 1).flatten(3).flatten(1, 2)
-        shapes = torch.tensor([grid], device=pixels.device).expand(len(pixels), 2)
-        return self.keep(self.model.embeddings(patches, shapes), kept), None
+    def embed_patches(self, pixels: Tensor, kept: Tensor | None) -> tuple[Tensor, None]:
+        size = self.model.config.patch_size
+        assert isinstance(size, int)
+        grid = [extent // size for extent in pixels.shape[-2:]]
+        patches_npd = (
+            pixels.unfold(2, size, size).unfold(3, size, size).permute(0, 2, 3, 4, 5, 1).flatten(3).flatten(1, 2)
+        )
+        shapes_n2 = torch.tensor([grid], device=pixels.device).expand(len(pixels), 2)
+        return self.keep(self.model.embeddings(patches_npd, shapes_n2), kept), None
 
 
 class Dinov2Encoder(ImageEncoder):
-    """DINOv2 (Oquab et al. 2023), with or without registers. The mean is over the patches alone."""
+    """DINOv2 (Oquab et al. 2023). The mean is over the patches only."""
 
-    kind = Dinov2Model
+    model: Dinov2Model | Dinov2WithRegistersModel
+    kind: type[PreTrainedModel] = Dinov2Model
 
     @property
     def layers(self) -> nn.ModuleList:
@@ -226,50 +257,64 @@ class Dinov2Encoder(ImageEncoder):
     def prefix(self) -> int:
         return 1 + getattr(self.model.config, "num_register_tokens", 0)
 
+    def embed_patches(self, pixels: Tensor, kept: Tensor | None) -> tuple[Tensor, None]:
+        return self.keep(self.model.embeddings(pixels), kept), None
+
     def pool(self, tokens: Tensor, pooling: str) -> Tensor:
         tokens = self.model.layernorm(tokens)
         return tokens[:, self.prefix :].mean(dim=1) if pooling == "mean" else tokens[:, 0]
 
     def unused(self, pooling: str) -> list[nn.Module | nn.Parameter]:
-        return [self.model.embeddings.mask_token] if self.model.embeddings.mask_token is not None else []
+        mask_token = self.model.embeddings.mask_token
+        return [] if mask_token is None else [mask_token]
 
 
 class Dinov2RegistersEncoder(Dinov2Encoder):
     """DINOv2 with registers (Darcet et al. 2024)."""
 
+    model: Dinov2WithRegistersModel
     kind = Dinov2WithRegistersModel
 
 
-class Dinov3Encoder(Dinov2Encoder):
-    """DINOv3 (Siméoni et al. 2025): positions are turned into queries and keys, in each layer."""
+class Dinov3Encoder(ImageEncoder):
+    """DINOv3 (Siméoni et al. 2025): rotary position embeddings in each layer. The mean is over the patches only."""
 
+    model: DINOv3ViTModel
     kind = DINOv3ViTModel
 
     @property
     def layers(self) -> nn.ModuleList:
         return self.model.model.layer
 
+    @property
+    def prefix(self) -> int:
+        return 1 + self.model.config.num_register_tokens
+
     def train(self, mode: bool = True) -> "Dinov3Encoder":
-        """The rotation stays as in evaluation: its random stretch would differ between processes and after a resume."""
+        """Keep the rotation as in evaluation: its random scaling would differ between processes and after a resume."""
         super().train(mode)
         self.model.rope_embeddings.eval()
         return self
 
-    def start(self, pixels: Tensor, kept: Tensor | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def embed_patches(self, pixels: Tensor, kept: Tensor | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         rotation = self.model.rope_embeddings(pixels)
         if kept is not None:
             rotation = tuple(angles[kept].unsqueeze(1) for angles in rotation)
         return self.keep(self.model.embeddings(pixels), kept), rotation
 
-    def through(self, layer: nn.Module, tokens: Tensor, context: tuple[Tensor, Tensor]) -> Tensor:
+    def apply_layer(self, layer: nn.Module, tokens: Tensor, context: tuple[Tensor, Tensor]) -> Tensor:
         return layer(tokens, attention_mask=None, position_embeddings=context)
 
     def pool(self, tokens: Tensor, pooling: str) -> Tensor:
         tokens = self.model.norm(tokens)
         return tokens[:, self.prefix :].mean(dim=1) if pooling == "mean" else tokens[:, 0]
 
+    def unused(self, pooling: str) -> list[nn.Module | nn.Parameter]:
+        mask_token = self.model.embeddings.mask_token
+        return [] if mask_token is None else [mask_token]
 
-# By the `model_type` of config.json: of a whole model, or of its vision model alone.
+
+# `model_type` of config.json, of a whole model or of its vision model alone -> adapter.
 FAMILIES: dict[str, type[ImageEncoder]] = {
     "clip": ClipEncoder,
     "clip_vision_model": ClipEncoder,
@@ -284,10 +329,10 @@ FAMILIES: dict[str, type[ImageEncoder]] = {
 
 
 def family_of(name: str | Path, revision: str | None = None) -> type[ImageEncoder]:
-    """The adapter of an encoder: a hub name at a revision, or a folder. Raises HomingError, OSError."""
+    """Return the adapter of an encoder, given by a hub name and revision or a folder. Raises HomingError, OSError."""
     kind = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False).model_type
     if kind not in FAMILIES:
-        raise HomingError(f"{name}: an encoder of type {kind!r}; known are {', '.join(FAMILIES)}")
+        raise HomingError(f"{name}: encoders of type {kind!r} are not supported; known are {', '.join(FAMILIES)}")
     return FAMILIES[kind]
 
 
@@ -298,21 +343,26 @@ def load_encoder(name: str | Path, revision: str | None = None) -> ImageEncoder:
     return family(model, read_preprocessing(name, revision, family, model))
 
 
-def read_model(kind: type[PreTrainedModel], name: str | Path, revision: str | None = None) -> PreTrainedModel:
-    """A model of transformers in fp32, whatever its file is in; never by unpickling."""
+def read_model(kind: type[Model], name: str | Path, revision: str | None = None) -> Model:
+    """Load a model of transformers in fp32, whatever the precision of its file; never by unpickling code."""
     return kind.from_pretrained(
-        name, revision=revision, dtype=torch.float32, attn_implementation=ATTENTION, weights_only=True
+        name, revision=revision or "main", dtype=torch.float32, attn_implementation=ATTENTION, weights_only=True
     )
+
+
+def use_fused_attention(config: PretrainedConfig) -> None:
+    """Have a model built from a configuration use torch's fused attention."""
+    config._attn_implementation = ATTENTION
 
 
 def read_preprocessing(
     name: str | Path, revision: str | None, family: type[ImageEncoder], model: PreTrainedModel
 ) -> Preprocessing:
-    """Side, mean and deviation of an encoder's preprocessor; what it does not say is as usual in its family."""
+    """Read side, mean and deviation of an encoder's preprocessor; what it omits is taken from the family."""
     config = getattr(model.config, "vision_config", model.config)
     side = getattr(config, "image_size", None) or config.patch_size * round(config.num_patches**0.5)
     try:
         content, _ = ImageProcessingMixin.get_image_processor_dict(name, revision=revision)
-    except OSError:  # no such file beside the weights
+    except OSError:  # the encoder has no preprocessor
         content = {}
     return Preprocessing.parse(content, Preprocessing(side, family.mean, family.std))

@@ -1,4 +1,4 @@
-"""The geolocator: the heads with what their answers mean, the encoder where it is needed, and its files."""
+"""The geolocator: heads, the scales of their targets, the cells, an encoder where needed; and its files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from homing.errors import HomingError
 from homing.files import read_json, write_json
 from homing.model.heads import GeoHeads
 from homing.model.images import Preprocessing, normalise
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 def make_targets(
     photos: pd.DataFrame, labels: pd.DataFrame, assignments: pd.DataFrame, scales: LabelScales
 ) -> dict[str, Tensor]:
-    """Targets of the photos in their order: classes (-1 where missing), coordinates, standardised values (NaN)."""
+    """Return the targets (n,) of photos in their order: classes (-1 if missing), coordinates, standardised values.
+
+    "regression" is (n, r) with NaN for missing values.
+    """
     joined = photos[["photo_id", "latitude", "longitude"]].merge(labels, on="photo_id", how="left", validate="1:1")
     joined = joined.merge(assignments, on="photo_id", how="left", validate="1:1")
     classes = {"cell": joined["cell_id"]} | {task: joined[task] - 1 for task in CLASS_TASKS}
@@ -36,7 +40,7 @@ def make_targets(
 
 @dataclass
 class Geolocator:
-    """A trained geolocator: heads, the scales of their targets, the cells, and the encoder where it is needed."""
+    """A trained geolocator. encoder: None if it only answers embeddings."""
 
     heads: GeoHeads
     scales: LabelScales
@@ -45,15 +49,22 @@ class Geolocator:
     preprocessing: Preprocessing
     encoder: "ImageEncoder | None" = None
 
+    def require_encoder(self) -> "ImageEncoder":
+        """Return the encoder. Raises HomingError if the geolocator was loaded without one."""
+        if self.encoder is None:
+            raise HomingError("the geolocator was loaded without its encoder and answers embeddings only")
+        return self.encoder
+
     @torch.inference_mode()
     def embed(self, batch: Tensor) -> np.ndarray:
-        """Embeddings (n, d), float32, of images uint8 (n, 3, s, s), or of places in views (n, views, 3, s, s)."""
-        device = next(self.encoder.parameters()).device
-        return self.encoder(normalise(batch.to(device), self.preprocessing), self.pooling).cpu().numpy()
+        """Return embeddings (n, d), float32, of images uint8 (n, 3, s, s) or of views (n, views, 3, s, s)."""
+        encoder = self.require_encoder()
+        device = next(encoder.parameters()).device
+        return encoder(normalise(batch.to(device), self.preprocessing), self.pooling).cpu().numpy()
 
     @torch.inference_mode()
     def outputs(self, vectors: np.ndarray, batch: int = 4096) -> dict[str, np.ndarray]:
-        """What the heads give for embeddings (n, d), float32, by task; of `cell` the logits (n, C). None: empty."""
+        """Return the outputs of the heads by name for embeddings (n, d), `cell` being logits (n, C); {} if n is 0."""
         device = next(self.heads.parameters()).device
         parts = []
         for start in range(0, len(vectors), batch):
@@ -62,9 +73,9 @@ class Geolocator:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
 
     def predict_vectors(self, vectors: np.ndarray, temperature: float = 1.0) -> dict[str, np.ndarray]:
-        """Predictions of embeddings (n, d): cell probabilities (n, C), classes, values in their units, coordinates.
+        """Predict cell probabilities (n, C), classes, values in their units and coordinates of embeddings (n, d).
 
-        temperature: of the softmax over the cells, fitted on validation photos.
+        temperature: of the softmax over the cells, fitted on validation photos. Empty if n is 0.
         """
         outputs = self.outputs(vectors)
         if not outputs:
@@ -99,7 +110,7 @@ def save_geolocator(folder: str | Path, geolocator: Geolocator, encoder_included
     geolocator.cells.to_parquet(folder / "cells.parquet", index=False)
     geolocator.preprocessing.save(folder)
     if encoder_included:
-        geolocator.encoder.save(folder / "encoder")
+        geolocator.require_encoder().save(folder / "encoder")
 
 
 def load_geolocator(folder: str | Path, pretrained: str | Path | None = None, heads_only: bool = False) -> Geolocator:

@@ -36,7 +36,7 @@ class GeoHeads(nn.Module):
         self.direction = nn.Linear(dimension, 3)
 
     def forward(self, vectors: Tensor) -> dict[str, Tensor]:
-        """Embeddings (n, d), or (n, views, d) which are averaged, to logits, standardised values and coordinates."""
+        """Map embeddings (n, d), or (n, views, d), which are averaged, to logits, standardised values, coordinates."""
         vectors = self.norm((vectors.mean(dim=1) if vectors.dim() == 3 else vectors).float())
         cell = self.cell(vectors)
         with torch.autocast(vectors.device.type, enabled=False):  # bf16 coordinates would be off by tens of kilometres
@@ -59,14 +59,14 @@ class Classifier(nn.Module):
         self.encoder, self.heads, self.pooling = encoder, heads, pooling
 
     def forward(self, inputs: Tensor, kept: Tensor | None = None) -> dict[str, Tensor]:
-        """Outputs of the heads for embeddings (n, d), or images uint8 (n, 3, s, s) or (n, views, 3, s, s)."""
+        """Return the heads' outputs for embeddings (n, d) or images, uint8 (n, 3, s, s) or (n, views, 3, s, s)."""
         if self.encoder is None:
             return self.heads(inputs)
         return self.heads(self.encoder(normalise(inputs, self.encoder.preprocessing), self.pooling, kept))
 
 
 def known_tasks(targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Per task which photos (n,) have a label for it; also of "hierarchy"."""
+    """Return per task, and for "cell" and "hierarchy", true for the photos (n,) that have a label."""
     known_cell = targets["cell"] >= 0
     known_values = ~targets["regression"].isnan()
     masks = {"cell": known_cell, "hierarchy": known_cell}
@@ -82,9 +82,9 @@ def task_losses(
     cells: SmoothedCells,
     levels: Sequence[Tensor] = (),
 ) -> dict[str, Tensor]:
-    """Loss (n,) of "cell" and each of the eight tasks, 0 where its label is missing.
+    """Return the loss (n,) of "cell" and of each of the eight tasks, 0 where the label is missing.
 
-    With `levels`, as of `hierarchy_loss`, "hierarchy" is one of them.
+    With `levels` (see `hierarchy_loss`) also of "hierarchy".
     """
     latitude, longitude = targets["latitude"], targets["longitude"]
     true_cell = targets["cell"].clamp(min=0)
@@ -101,10 +101,10 @@ def task_losses(
 
 
 def hierarchy_loss(logits: Tensor, true_cell: Tensor, levels: Sequence[Tensor]) -> Tensor:
-    """Cross entropy (n,), fp32, of the node that a photo's cell belongs to, averaged over coarser levels.
+    """Return the cross entropy (n,), fp32, of the node of a photo's cell, averaged over coarser levels.
 
     levels: per level the node (C,) of each cell. The logit of a node is the log-sum-exp of its cells' logits: so the
-    probability of a country is the sum over its cells, as it is told to users, and no level needs weights of its own.
+    probability of a country is the sum over its cells, as in the answers, and no level has weights of its own.
     """
     logits = logits.float()
     everything = logits.logsumexp(dim=1)
@@ -116,7 +116,7 @@ def hierarchy_loss(logits: Tensor, true_cell: Tensor, levels: Sequence[Tensor]) 
 
 
 def _regression_losses(predicted: Tensor, target: Tensor) -> dict[str, Tensor]:
-    """Squared errors, averaged over the columns of each task that are known."""
+    """Return squared errors (n,) per task, averaged over its columns that are not missing."""
     known = ~target.isnan()
     squared = torch.where(known, predicted - target.nan_to_num(), 0.0).square()
     return {

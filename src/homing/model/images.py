@@ -15,7 +15,7 @@ from homing.files import read_json, write_json
 if TYPE_CHECKING:
     from PIL import Image
 
-BICUBIC = 3  # as Pillow numbers its filters
+BICUBIC = 3  # Pillow's number of the filter
 
 # Mean and standard deviation of CLIP's training images (Radford et al. 2021).
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -27,7 +27,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What is done to an image: the side in pixels, and the mean and standard deviation of its channels."""
+    """Preprocessing of an image: the side in pixels, and mean and standard deviation of its channels."""
 
     side: int
     mean: tuple[float, ...] = CLIP_MEAN
@@ -57,10 +57,10 @@ class Preprocessing:
 
     @classmethod
     def parse(cls, content: Mapping[str, Any], usual: "Preprocessing") -> "Preprocessing":
-        """What an image processor of transformers says, in any of its spellings; the rest as `usual`.
+        """Read the configuration of an image processor of transformers, in any of its spellings; the rest is `usual`.
 
-        Every encoder is given the centre square, bicubic and antialiased, also those that were trained on squeezed
-        pictures or bilinear ones: fine detail is what places a photo.
+        Every encoder gets the centre square, bicubic and antialiased, even if it was trained on squeezed or bilinear
+        images: fine detail is what locates a photo.
         """
         crop = content.get("crop_size") or content.get("size") or usual.side
         side = crop if isinstance(crop, int) else crop.get("height") or crop.get("shortest_edge") or usual.side
@@ -69,12 +69,12 @@ class Preprocessing:
 
 
 def pixels(image: "Image.Image", side: int) -> Tensor:
-    """The centre square of an RGB image, uint8 (3, side, side): bicubic, antialiased resize and centre crop."""
+    """Return the centre square of an RGB image, uint8 (3, side, side), resized bicubically with antialiasing."""
     return resize(square(np.asarray(image, dtype=np.uint8))[None], side)[0]
 
 
 def square(array: np.ndarray) -> Tensor:
-    """The centre square of uint8 (height, width, 3), as (3, s, s) in channels-last memory."""
+    """Return the centre square of uint8 (height, width, 3) as (3, s, s) in channels-last memory."""
     height, width = array.shape[:2]
     size = min(height, width)
     top, left = (height - size) // 2, (width - size) // 2
@@ -83,19 +83,19 @@ def square(array: np.ndarray) -> Tensor:
 
 
 def resize(batch: Tensor, side: int) -> Tensor:
-    """uint8 (n, 3, h, w) to (n, 3, side, side), bicubic and antialiased; the fast path is channels-last memory."""
+    """Resize uint8 (n, 3, h, w) to (n, 3, side, side), bicubic and antialiased; fast in channels-last memory."""
     if batch.shape[-2:] == (side, side):
         return batch
     batch = batch.contiguous(memory_format=torch.channels_last)
     return functional.interpolate(batch, size=(side, side), mode="bicubic", antialias=True)
 
 
-def crop(image: Tensor, corner: tuple[float, float, float], side: int) -> Tensor:
-    """A part of a square image (3, s, s), resized to (3, side, side).
+def crop(image: Tensor, window: tuple[float, float, float], side: int) -> Tensor:
+    """Crop a square image (3, s, s) and resize it to (3, side, side).
 
-    corner: top and left as shares of what is left free, and the part's size relative to the square's.
+    window: top and left as shares of the free margin, and the size relative to the image's.
     """
-    top, left, share = corner
+    top, left, share = window
     full = image.shape[-1]
     extent = max(1, round(share * full))
     y, x = round(top * (full - extent)), round(left * (full - extent))
@@ -103,8 +103,8 @@ def crop(image: Tensor, corner: tuple[float, float, float], side: int) -> Tensor
 
 
 def normalise(batch: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """uint8 (n, 3, s, s) to float32 with the mean and standard deviation of the encoder's training."""
-    # Not blocking: a copy that blocks would wait for all that the GPU has still to do.
+    """Convert uint8 (n, 3, s, s) to float32, normalised by the encoder's mean and standard deviation."""
+    # Non-blocking: a blocking copy would wait for all queued work of the GPU.
     values = torch.tensor([preprocessing.mean, preprocessing.std]).to(batch.device, non_blocking=True)
     mean, std = values[..., None, None] * 255
     return (batch.float() - mean) / std

@@ -8,9 +8,9 @@ KINDS = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """A context, or a decorator, in which matrices are multiplied in "bf16" or "fp16"; "no" leaves them in fp32.
+    """Return a context or decorator that multiplies matrices in "bf16" or "fp16"; "no" leaves them in fp32.
 
-    Raises HomingError for a GPU without units for it.
+    Raises HomingError if the GPU does not support bf16.
     """
     if not has_units(device, precision):
         name = torch.cuda.get_device_name(device)
@@ -19,5 +19,5 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 def has_units(device: torch.device, precision: str) -> bool:
-    """Whether a device multiplies in a precision itself: older GPUs imitate bf16, slower than fp32."""
+    """Return True if a device supports a precision in hardware: older GPUs emulate bf16, slower than fp32."""
     return precision != "bf16" or device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)

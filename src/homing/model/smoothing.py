@@ -1,8 +1,8 @@
-"""Cross entropy against haversine-smoothed targets, without a matrix of targets.
+"""Cross entropy against haversine-smoothed targets, without a dense matrix of targets.
 
-The target of a photo is exp(-(distance to the cell - distance to the true cell) / tau) over the cells, which is nothing
-beyond a few hundred kilometres. So each cell knows its neighbours, distances are measured to those of the true cell
-alone, and the gradient is the softmax with the few targets taken off.
+The target of a photo is exp(-(distance to the cell - distance to the true cell) / tau) over the cells, negligible
+beyond a few hundred kilometres. So the neighbours of each cell are found once, distances are measured only to those of
+the true cell, and the gradient is the softmax minus the few targets.
 """
 
 import math
@@ -15,10 +15,10 @@ from torch.nn import functional
 from homing.model.losses import distances_km, smoothing_weights, squared_chords, unit_vectors
 from homing.sphere import EARTH_RADIUS_KM
 
-NOTHING = 1e-9  # weight, relative to the nearest cell's, below which a cell is left out
+NEGLIGIBLE = 1e-9  # weight, relative to the nearest cell's, below which a cell is ignored
 SLACK = 3.0  # times tau: photos farther than this from their cell's centroid are measured to all cells
-DENSE_SHARE = 0.25  # of all cells: with more neighbours than this, all cells are measured
-ROWS = 256  # photos that are measured to all cells at a time
+DENSE_SHARE = 0.25  # of all cells: with more neighbours, distances are measured to all cells
+ROWS = 256  # photos per chunk if distances are measured to all cells
 
 
 class SmoothedCells:
@@ -27,22 +27,23 @@ class SmoothedCells:
     def __init__(self, latitude: Tensor, longitude: Tensor, tau_km: float, form: str) -> None:
         self.latitude, self.longitude, self.tau_km, self.form = latitude.double(), longitude.double(), tau_km, form
         self.vectors = unit_vectors(latitude, longitude)
-        self.near, self.is_near = None, None
+        self.near: Tensor | None = None  # (C, K) the cells around each cell, padded with itself
+        self.is_near: Tensor | None = None  # (C, K) false for padding
         if form != "none":
-            self._find_neighbours(tau_km * -math.log(NOTHING) + 2 * SLACK * tau_km)
+            self._find_neighbours(tau_km * -math.log(NEGLIGIBLE) + 2 * SLACK * tau_km)
 
     def __len__(self) -> int:
         return len(self.latitude)
 
     def to(self, device: torch.device) -> "SmoothedCells":
-        """The same on a device."""
+        """Move to a device, in place."""
         for name, value in vars(self).items():
             if isinstance(value, Tensor):
                 setattr(self, name, value.to(device))
         return self
 
     def _find_neighbours(self, radius_km: float) -> None:
-        """near (C, K): the cells around each one, filled up with itself; is_near says which are no filling.
+        """Find the cells within a radius of each cell, unless they are too many.
 
         A photo at most s from its true cell's centroid g has d(photo, cell) >= d(g, cell) - s. So a cell farther than
         r + 2 s from g is at least r + s away, r more than g itself is, and r is where weights vanish.
@@ -59,23 +60,24 @@ class SmoothedCells:
         if int(count.max()) > DENSE_SHARE * len(self):
             return
         place = torch.arange(len(row), device=row.device) - (count.cumsum(0) - count)[row]
-        self.near = torch.arange(len(self), device=row.device)[:, None].repeat(1, int(count.max()))
-        self.near[row, place] = column
-        self.is_near = torch.arange(self.near.shape[1], device=row.device) < count[:, None]
+        near = torch.arange(len(self), device=row.device)[:, None].repeat(1, int(count.max()))
+        near[row, place] = column
+        self.near = near
+        self.is_near = torch.arange(near.shape[1], device=row.device) < count[:, None]
 
     def loss(self, logits: Tensor, latitude: Tensor, longitude: Tensor, true_cell: Tensor) -> Tensor:
-        """Cross entropy (n,), fp32, of logits (n, C) in any precision, of photos at places (n,) in true cells (n,).
+        """Return the cross entropy (n,), fp32, of logits (n, C) in any precision.
 
-        Coordinates count in double precision when they come in it.
+        latitude, longitude, true_cell: (n,) of the photos. Coordinates in float64 are used in full precision.
         """
         if self.form == "none":
             return functional.cross_entropy(logits.float(), true_cell, reduction="none")
         return _SmoothedCrossEntropy.apply(logits, unit_vectors(latitude, longitude), true_cell, self)
 
     def pieces(self, points: Tensor, true_cell: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Rows (r,) of the photos at points (n, 3), cells (r, k) or (1, C) and their targets (r, k), in pieces."""
+        """Yield chunks of rows (r,) of the photos at points (n, 3), cells (r, k) or (1, C), and targets (r, k)."""
         rows = torch.arange(len(points), device=points.device)
-        if self.near is not None:
+        if self.near is not None and self.is_near is not None:
             is_far = distances_km(points, self.vectors[true_cell]) > SLACK * self.tau_km
             near, rows = rows[~is_far], rows[is_far]
             of_cells = true_cell[near]
@@ -95,7 +97,7 @@ class SmoothedCells:
 
 
 class _SmoothedCrossEntropy(torch.autograd.Function):
-    """The loss of each photo; its gradient, (sum of targets) x softmax - targets, is made on the way there."""
+    """The loss of each photo. Its gradient, (sum of targets) x softmax - targets, is computed in the forward pass."""
 
     @staticmethod
     def forward(context, logits: Tensor, points: Tensor, true_cell: Tensor, cells: SmoothedCells) -> Tensor:
@@ -120,4 +122,4 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(context, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         (own,) = context.saved_tensors
-        return own.mul_(gradient[:, None]), None, None, None  # in place: a matrix less, and once is enough
+        return own.mul_(gradient[:, None]), None, None, None  # in place, which saves a matrix; backward runs once

@@ -1,1 +1,1 @@
-"""Training: data order, images, one loop for pretraining and fine-tuning, checkpoints, launch."""
+"""Training: data, one loop for pretraining and fine-tuning, gradient accumulation, checkpoints, launch."""

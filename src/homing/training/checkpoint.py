@@ -1,4 +1,4 @@
-"""Checkpoints that survive anything: written aside and renamed, summed, the last ones kept, the newest good one read.
+"""Checkpoints that survive crashes: written atomically, with checksums, the last ones kept, the newest intact one read.
 
 A checkpoint is a folder `step-00001234` of tensors (safetensors) and `state.json`, with the sha256 of each. No pickle.
 """
@@ -19,25 +19,25 @@ log = logging.getLogger(__name__)
 
 
 class Checkpoints:
-    """The checkpoints of one stage in `folder`: the last `kept`, and the best ones (`best_step` of their states)."""
+    """The checkpoints of one stage in `folder`: the last `kept`, and the best ones (`best_step` in their states)."""
 
     def __init__(self, folder: str | Path, kept: int = 2) -> None:
         self.folder, self.kept = Path(folder), kept
 
     def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-        """Write a checkpoint, then drop those that are no longer kept. Raises TransientError when the disk is full."""
-        for half_written in self.folder.glob(".step-*"):  # by a process that was killed
-            shutil.rmtree(half_written)
+        """Write a checkpoint, then remove outdated ones. Raises TransientError if the disk is full."""
+        for partial in self.folder.glob(".step-*"):  # left by a process that was killed
+            shutil.rmtree(partial)
         try:
             self._write(self._path(step), tensors, state)
         except Exception as error:
             if not is_disk_full(error):
                 raise
-            whole = self.steps()
-            kept = f"that of step {whole[-1]} is whole" if whole else "there is none before"
+            steps = self.steps()
+            kept = f"the one of step {steps[-1]} is intact" if steps else "there is no earlier one"
             raise TransientError(
                 f"{self.folder}: no space left for the checkpoint of step {step}; {kept}. Free some space and run "
-                "again: it goes on from there"
+                "again: the training resumes from there"
             ) from error
         self._drop_old()
 
@@ -58,9 +58,9 @@ class Checkpoints:
                 shutil.rmtree(self._path(step))
 
     def load(self, step: int, check: bool = True) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and state of a checkpoint. Raises HomingError when a file is missing or not what was written.
+        """Return tensors and state of a checkpoint. Raises HomingError if a file is missing or fails its checksum.
 
-        check: sum the files first; of several processes, one does it for all.
+        check: verify the checksums; with several processes, one does it for all.
         """
         folder = self._path(step)
         if check:
@@ -68,13 +68,13 @@ class Checkpoints:
         return load_file(folder / "tensors.safetensors"), read_json(folder / "state.json")
 
     def newest(self) -> int | None:
-        """The step of the newest checkpoint that is whole, None when there is none; broken ones are put aside."""
+        """Return the step of the newest intact checkpoint, None if there is none. Corrupt ones are moved aside."""
         for step in reversed(self.steps()):
             try:
                 self._check(step)
                 return step
             except HomingError as error:
-                log.warning("%s; falling back to the one before", error)
+                log.warning("%s; falling back to the checkpoint before it", error)
             aside = self.folder / f"broken-{self._path(step).name}"
             shutil.rmtree(aside, ignore_errors=True)
             self._path(step).rename(aside)
@@ -84,14 +84,14 @@ class Checkpoints:
         folder = self._path(step)
         for name, expected in read_json(folder / "sums.json").items():
             if not (folder / name).is_file() or sha256(folder / name) != expected:
-                raise HomingError(f"{folder / name}: not what was written, the checkpoint is broken")
+                raise HomingError(f"{folder / name}: checksum mismatch, the checkpoint is corrupt")
 
     def remove(self) -> None:
-        """Remove all checkpoints of the stage: its outputs are written."""
+        """Remove all checkpoints of the stage, once its outputs are written."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def steps(self) -> list[int]:
-        """The steps there are checkpoints of."""
+        """Return the steps of all checkpoints, in order."""
         return sorted(int(path.name.removeprefix("step-")) for path in self.folder.glob("step-*"))
 
     def _path(self, step: int) -> Path:

@@ -1,18 +1,23 @@
-"""What processes of one job say to each other. With one process every function returns what it was given."""
+"""Collective operations between the processes of a job. With one process each returns its argument."""
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 
-def world() -> tuple[int, int]:
-    """This process's number and the number of processes."""
-    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+def rank() -> int:
+    """Return the number of this process."""
+    return dist.get_rank() if dist.is_initialized() else 0
 
 
-def total(values: Tensor) -> Tensor:
-    """Sum over processes, without gradient."""
-    if world()[1] == 1:
+def world_size() -> int:
+    """Return the number of processes."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def reduce_sum(values: Tensor) -> Tensor:
+    """Return the sum over processes, without gradient."""
+    if world_size() == 1:
         return values
     values = values.detach().clone()
     dist.all_reduce(values)
@@ -20,11 +25,11 @@ def total(values: Tensor) -> Tensor:
 
 
 def gather(rows: Tensor) -> Tensor:
-    """Rows (n, ...) of all processes in order, (N, ...), without gradient."""
-    if world()[1] == 1:
+    """Return the rows (n, ...) of all processes in order, (N, ...), without gradient."""
+    if world_size() == 1:
         return rows
-    kind = rows.dtype
-    rows = rows.detach().to(torch.uint8) if kind == torch.bool else rows.detach()
-    parts = [torch.empty_like(rows) for _ in range(world()[1])]
+    dtype = rows.dtype
+    rows = rows.detach().to(torch.uint8) if dtype == torch.bool else rows.detach()
+    parts = [torch.empty_like(rows) for _ in range(world_size())]
     dist.all_gather(parts, rows.contiguous())
-    return torch.cat(parts).to(kind)
+    return torch.cat(parts).to(dtype)

@@ -1,8 +1,8 @@
 """Embeddings of all photos of a data set, in the order of the photo table. `python -m homing.training.embed SPEC`
 
-The photos are divided into parts of a fixed size, and each part is a file of its own until all are there. A job that
-died goes on with the parts that are missing; processes take them in turn and need nothing of each other, so that any
-number of them gives the same bytes.
+The photos are divided into parts of a fixed size, each written to a file of its own until all are done. A retry makes
+only the missing parts. Processes take parts in turn, without communication, so that any number of them gives the same
+bytes.
 """
 
 import logging
@@ -26,18 +26,18 @@ from homing.photos.shards import ShardReader
 from homing.training.checkpoint import Checkpoints
 from homing.training.launch.accelerate import allocated, launch
 from homing.training.launch.job import CHECKPOINTS
-from homing.training.launch.processes import die_with_parent, tell_launcher
+from homing.training.launch.processes import die_with_parent, report_error
 
 log = logging.getLogger(__name__)
 
-PART = 4096  # photos of a part
+PART = 4096  # photos per part
 
 
 def embed_photos(rule: Any) -> None:
-    """Write vectors.npy, float16 (n, d), and photo_ids.parquet, of the photos that have an image.
+    """Write vectors.npy, float16 (n, d), and photo_ids.parquet of the photos that have an image.
 
-    rule: what Snakemake gives a script. Parts of an earlier try are taken over when encoder, photos and settings are
-    the same.
+    rule: the `snakemake` object of a script. Parts of an earlier attempt are reused if encoder, photos and settings
+    are the same.
     """
     inputs, config = dict(rule.input.items()), rule.params.settings["config"]
     folder = parts_folder(inputs, rule.params.settings)
@@ -46,7 +46,7 @@ def embed_photos(rule: Any) -> None:
     missing = [number for number, path in enumerate(parts) if not path.is_file()]
     sizes = allocated(rule.resources, rule.threads, None)
     if missing:
-        log.info("%d of %d parts are to be made", len(missing), len(parts))
+        log.info("%d of %d parts to embed", len(missing), len(parts))
         spec = {
             "path": str(folder / "spec.json"),
             "launch": uuid.uuid4().hex,
@@ -59,7 +59,7 @@ def embed_photos(rule: Any) -> None:
             "threads": sizes.cores_per_process,
         }
         launch("homing.training.embed", spec, sizes)
-    assemble(parts, len(names), rule.output.vectors)
+    concatenate_parts(parts, len(names), rule.output.vectors)
     with atomic_path(rule.output.photo_ids) as partial:
         pd.DataFrame({"photo_id": names}).to_parquet(partial, index=False)
     log.info("%d photos", len(names))
@@ -72,23 +72,23 @@ def parts_folder(inputs: Mapping[str, Any], settings: Mapping[str, Any]) -> Path
 
 
 def encoder_folder(model: str | Path) -> Path:
-    """Where the encoder of a trained model is: beside the heads, or in the folder itself."""
+    """Return the folder of a trained model's encoder: beside the heads, or the folder itself."""
     return Path(model) / "encoder" if (Path(model) / "encoder").is_dir() else Path(model)
 
 
 def photos_with_images(inputs: Mapping[str, str], reader: ShardReader) -> pd.Series:
-    """photo_ids in the order of the photo table, without those that have no image."""
+    """Return the photo_ids in the order of the photo table, without photos that have no image."""
     names = tables.read(inputs["photos"], "photos", columns=["photo_id"])["photo_id"]
     return names[reader.rows(names) >= 0].reset_index(drop=True)
 
 
 def part_path(folder: Path, part: int) -> Path:
-    """The file of a part: float16 (photos, d)."""
+    """Return the file of a part, float16 (photos, d)."""
     return folder / f"part-{part:06d}.npy"
 
 
-def assemble(parts: Sequence[Path], photos: int, output: str | Path) -> None:
-    """All parts one after the other as one array."""
+def concatenate_parts(parts: Sequence[Path], photos: int, output: str | Path) -> None:
+    """Write all parts, in order, as one array."""
     width = np.load(parts[0], mmap_mode="r").shape[1] if parts else 0
     with atomic_path(output) as partial:
         vectors = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=(photos, width))
@@ -98,10 +98,10 @@ def assemble(parts: Sequence[Path], photos: int, output: str | Path) -> None:
 
 
 def embed_parts(spec: Mapping[str, Any], process: int, processes: int, device: torch.device) -> None:
-    """Write those of the missing parts that fall to this process."""
-    # Here, since the job that launches it would wait for libraries that it never uses.
+    """Write this process's share of the missing parts."""
+    # Imported here, since the launching job does not use them and they take seconds to import.
     from homing.model.encoders import load_encoder
-    from homing.training.data.images import Images
+    from homing.training.data.images import ImageLoader
     from homing.training.data.vectors import embed_items
 
     folder, inputs = Path(spec["folder"]), spec["inputs"]
@@ -110,17 +110,17 @@ def embed_parts(spec: Mapping[str, Any], process: int, processes: int, device: t
     reader = ShardReader(inputs["shards"], inputs["index"])
     names = photos_with_images(inputs, reader)
     side = encoder.preprocessing.side
-    images = Images(reader, names, side, False, 0, spec["threads"], views=reader.views, cache_bytes=0)
+    images = ImageLoader(reader, names, side, False, 0, spec["threads"], views=reader.views, cache_bytes=0)
     for part in spec["missing"][process::processes]:
         items = np.arange(part * PART, min((part + 1) * PART, len(names)))
         vectors = embed_items(encoder, images, items, spec["pooling"], spec["precision"], device)
         with atomic_path(part_path(folder, part)) as partial, partial.open("wb") as file:
             np.save(file, vectors)
-        log.info("photos %d to %d of %d", items[0], items[-1], len(names))
+        log.info("embedded photos %d to %d of %d", items[0], items[-1], len(names))
 
 
 def main() -> None:
-    """One process of the job."""
+    """Run one process of the job."""
     die_with_parent()
     spec = read_json(sys.argv[1])
     start_log(line="%(message)s")
@@ -134,7 +134,7 @@ def main() -> None:
             embed_parts(spec, process, processes, device)
     except HomingError as error:
         log.error("error: %s", error)
-        tell_launcher(spec, error)
+        report_error(spec, error)
         sys.exit(1)
 
 

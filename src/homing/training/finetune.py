@@ -1,6 +1,6 @@
-"""Fine-tuning: geocells and the eight auxiliary tasks. `python -m homing.training.finetune SPEC`"""
+"""Fine-tuning on geocells and the eight auxiliary tasks. `python -m homing.training.finetune SPEC`"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,47 +20,53 @@ from homing.model.losses import distances_km, unit_vectors
 from homing.model.smoothing import SmoothedCells
 from homing.photos.shards import ShardReader
 from homing.tasks import TASKS, LabelScales
-from homing.training.data.images import Images, kept_patches
-from homing.training.data.prefetch import load_ahead
+from homing.training.data.images import ImageLoader, sample_patches
+from homing.training.data.prefetch import prefetch
 from homing.training.data.sampler import Batch, local_slice
-from homing.training.data.vectors import VectorInputs
-from homing.training.distributed import gather, world
+from homing.training.data.vectors import EmbeddingInputs
+from homing.training.distributed import gather, rank, world_size
 from homing.training.protocol import Inputs
 from homing.training.worker import Spec, main
 
 VALIDATION_BATCH = 256
 
+InputLoader = Callable[[np.ndarray, int | None], Inputs]  # of items, and the epoch in training
+Data = tuple[InputLoader, dict[str, Tensor]]  # inputs and targets of a split
 
-class PhotoInputs:
-    """Photos as images, augmented in training, and which of their patches are seen there."""
 
-    def __init__(self, images: Images, patches: int, patch_dropout: float) -> None:
+class ImageInputs:
+    """Photos as images; in training they are augmented, and patches are dropped."""
+
+    def __init__(self, images: ImageLoader, patches: int, patch_dropout: float) -> None:
         self.images, self.patches, self.patch_dropout = images, patches, patch_dropout
 
     def __call__(self, items: np.ndarray, epoch: int | None) -> Inputs:
+        """Return images, and in training the kept patches (n, k) if some are dropped."""
         pixels = self.images.batch(items, epoch)
         if epoch is None or not self.patch_dropout:
             return (pixels,)
-        names = [self.images.photo_ids[item] for item in items]
-        return pixels, kept_patches(self.patches, self.patch_dropout, self.images.seed, epoch, names)
+        photo_ids = [self.images.photo_ids[item] for item in items]
+        kept = sample_patches(self.patches, self.patch_dropout, self.images.seed, epoch, photo_ids)
+        return (pixels,) if kept is None else (pixels, kept)
 
 
 class Finetuning:
-    """The fine-tuning stage. train and val are (inputs, targets); levels are those of `hierarchy_loss`."""
+    """The fine-tuning stage. levels: see `hierarchy_loss`; geolocator: what `finish` saves, with the same heads."""
 
     compares = False
 
     def __init__(
         self,
         module: Classifier,
-        train: tuple[Any, dict[str, Tensor]],
-        val: tuple[Any, dict[str, Tensor]],
+        train: Data,
+        val: Data,
         cells: SmoothedCells,
         levels: Sequence[Tensor],
         settings: Mapping[str, Any],
         device: torch.device,
+        geolocator: Geolocator,
     ) -> None:
-        self.module, self.settings, self.device = module, settings, device
+        self.module, self.settings, self.device, self.geolocator = module, settings, device, geolocator
         self.inputs, self.targets = train[0], {name: value.to(device) for name, value in train[1].items()}
         self.val_inputs, self.val_targets = val[0], {name: value.to(device) for name, value in val[1].items()}
         self.cells, self.levels = cells.to(device), [nodes.to(device) for nodes in levels]
@@ -71,30 +77,34 @@ class Finetuning:
             self.weights["hierarchy"] = settings["weights"]["hierarchy"]
 
     def load(self, batch: Batch) -> Inputs:
+        """Return images or embeddings of the own items, and kept patches if some are dropped."""
         return self.inputs(batch.items, batch.epoch)
 
     def forward(self, module: nn.Module, inputs: Inputs) -> dict[str, Tensor]:
+        """Return the outputs of the heads."""
         return module(*inputs)
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
+        """Return per task the number of photos of the global batch that have a label."""
         rows = torch.from_numpy(batch.all_items[batch.all_real]).to(self.device)
         return {task: self.known[task][rows].sum() for task in self.weights}
 
     def losses(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+        """Return per task the sum of the losses of the own photos."""
         rows, real = (torch.from_numpy(part).to(self.device) for part in (batch.items, batch.real))
         targets = {name: value[rows] for name, value in self.targets.items()}
         per_photo = task_losses(outputs, targets, self.cells, self.levels)
         return {task: torch.where(real, per_photo[task], 0.0).sum() for task in self.weights}
 
     def validate(self, module: nn.Module) -> dict[str, float]:
-        """Median distance of the best cell's centroid, and cell accuracy; every validation photo counts once."""
+        """Return the median error of the best cell's centroid in km, which is the score, and the cell accuracy."""
         photos = len(self.val_targets["cell"])
-        items, real = local_slice(np.arange(photos), *world())
+        items, real = local_slice(np.arange(photos), rank(), world_size())
         chunks = np.split(items, range(VALIDATION_BATCH, len(items), VALIDATION_BATCH))
-        best = []
-        for _, inputs, _ in load_ahead(lambda chunk: self.val_inputs(chunk, None), chunks):
-            best.append(module(*(value.to(self.device) for value in inputs))["cell"].argmax(dim=1))
-        predicted = gather(torch.cat(best))[gather(torch.from_numpy(real).to(self.device))]
+        best_n = []
+        for _, inputs, _ in prefetch(lambda chunk: self.val_inputs(chunk, None), chunks):
+            best_n.append(module(*(value.to(self.device) for value in inputs))["cell"].argmax(dim=1))
+        predicted = gather(torch.cat(best_n))[gather(torch.from_numpy(real).to(self.device))]
         truth = unit_vectors(self.val_targets["latitude"], self.val_targets["longitude"])
         median = float(distances_km(self.cells.vectors[predicted], truth).median())
         accuracy = (predicted == self.val_targets["cell"]).float().mean()
@@ -105,7 +115,7 @@ class Finetuning:
 
 
 def prepare(spec: Spec, device: torch.device) -> Finetuning:
-    """The stage of a spec: the tables, shards or cached embeddings it names."""
+    """Build the stage from the tables, and the shards or cached embeddings, that a spec names."""
     settings, paths, finetune = spec["settings"], spec["inputs"], spec["settings"]["finetune"]
     frame, source = read_photos(paths)
     labels, assignments = tables.read(paths["labels"], "labels"), tables.read(paths["assignments"], "assignments")
@@ -121,26 +131,26 @@ def prepare(spec: Spec, device: torch.device) -> Finetuning:
         encoder.freeze(finetune["trainable"], finetune.get("last_layers", 0), pooling)
         encoder.tune(finetune)
         trained = encoder
-    parts = [
+    train_data, val_data = (
         (read_inputs(photos, source, trained, spec, training), make_targets(photos, labels, assignments, scales))
         for photos, training in ((train, True), (val, False))
-    ]
-    centroids = [torch.tensor(cells[name].to_numpy()) for name in ("latitude", "longitude")]
-    smoothed = SmoothedCells(*centroids, finetune["tau_km"], finetune["smoothing"])
+    )
+    latitude, longitude = (torch.tensor(cells[name].to_numpy()) for name in ("latitude", "longitude"))
+    smoothed = SmoothedCells(latitude, longitude, finetune["tau_km"], finetune["smoothing"])
     levels = read_levels(Path(paths["hierarchy"]), cells["cell_id"]) if finetune["weights"]["hierarchy"] else []
-    stage = Finetuning(Classifier(trained, heads, pooling), *parts, smoothed, levels, finetune, device)
-    stage.saved = Geolocator(heads, scales, cells, pooling, encoder.preprocessing, trained)
-    return stage
+    classifier = Classifier(trained, heads, pooling)
+    geolocator = Geolocator(heads, scales, cells, pooling, encoder.preprocessing, trained)
+    return Finetuning(classifier, train_data, val_data, smoothed, levels, finetune, device, geolocator)
 
 
 def read_inputs(
     photos: pd.DataFrame, source: Any, encoder: ImageEncoder | None, spec: Spec, training: bool
-) -> PhotoInputs | VectorInputs:
-    """What gives the inputs of some photos: their images for an encoder, or their cached embeddings."""
+) -> ImageInputs | EmbeddingInputs:
+    """Return the loader of inputs: images if an encoder is trained, else cached embeddings."""
     if encoder is None:
-        return VectorInputs(source[photos["row"].to_numpy()])
+        return EmbeddingInputs(source[photos["row"].to_numpy()])
     finetune = spec["settings"]["finetune"]
-    images = Images(
+    images = ImageLoader(
         source,
         photos["photo_id"],
         encoder.preprocessing.side,
@@ -149,11 +159,11 @@ def read_inputs(
         threads=spec["threads"],
         views=source.views,
     )
-    return PhotoInputs(images, encoder.patches, finetune["patch_dropout"] if training else 0)
+    return ImageInputs(images, encoder.patches, finetune["patch_dropout"] if training else 0)
 
 
 def read_photos(paths: Mapping[str, str]) -> tuple[pd.DataFrame, Any]:
-    """The photos with split, ordered by photo_id, and what their inputs are read from: shards or cached embeddings."""
+    """Return the photos with their split, ordered by photo_id, and the shards or cached embeddings of their inputs."""
     photos = tables.read(paths["photos"], "photos", columns=["photo_id", "latitude", "longitude"])
     frame = photos.merge(tables.read(paths["splits"], "splits"), on="photo_id", validate="1:1").sort_values("photo_id")
     if "vectors" in paths:
@@ -165,9 +175,9 @@ def read_photos(paths: Mapping[str, str]) -> tuple[pd.DataFrame, Any]:
 
 
 def read_levels(path: Path, cell_ids: Sequence[int]) -> list[Tensor]:
-    """Per level above the cells in hierarchy.parquet the node (C,) of each cell, finest first. Raises HomingError."""
+    """Return the node (C,) of each cell at each level above the cells, finest level first. Raises HomingError."""
     if not path.is_file():
-        raise HomingError(f"{path}: no such file, which finetune.weights.hierarchy needs; make the geocells again")
+        raise HomingError(f"{path}: missing, and finetune.weights.hierarchy needs it; make the geocells again")
     table = pd.read_parquet(path, columns=["level", "node", "parent"])
     nodes, levels = np.asarray(cell_ids), []
     for level in range(int(table["level"].max()), 0, -1):
@@ -180,9 +190,9 @@ def read_levels(path: Path, cell_ids: Sequence[int]) -> list[Tensor]:
 
 
 def finish(stage: Finetuning, spec: Mapping[str, Any]) -> None:
-    """Save heads, scales, cells, and the encoder when it was trained."""
+    """Save the geolocator, with the encoder if it was trained."""
     with atomic_path(spec["outputs"]["model"]) as folder:
-        save_geolocator(folder, stage.saved, encoder_included=stage.saved.encoder is not None)
+        save_geolocator(folder, stage.geolocator, encoder_included=stage.geolocator.encoder is not None)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""One loop for every training stage: batches, gradients, optimiser, checkpoints, history.
+"""One training loop for every stage: batches, gradients, optimiser, checkpoints, history.
 
-A stage gives its module, its losses and its validation; the loop gives the rest. With the same global batch the result
-is the same for any number of processes: losses are sums over a process's photos divided by counts over all of them.
+A stage provides its module, losses and validation. With the same global batch the result is the same for any number of
+processes: losses are sums over a process's photos divided by counts over all processes.
 """
 
 import logging
@@ -17,55 +17,57 @@ from torch import Tensor
 
 from homing.errors import HomingError, TransientError
 from homing.model.precision import autocast
-from homing.training.accumulate import Gradients
+from homing.training.accumulate import GradientAccumulator
 from homing.training.checkpoint import Checkpoints
-from homing.training.data.prefetch import load_ahead
-from homing.training.data.sampler import Batch, Order
-from homing.training.distributed import total, world
+from homing.training.data.prefetch import prefetch
+from homing.training.data.sampler import Batch, DistributedBatchSampler
+from homing.training.distributed import rank, reduce_sum, world_size
 from homing.training.meter import Meter
 from homing.training.optimiser import Optimizer, learning_rate
 from homing.training.progress import Progress
 from homing.training.protocol import Inputs, Stage
 from homing.training.reporter import Reporter
-from homing.training.resume import check_still_ours, checkpoint_state, find_checkpoint
+from homing.training.resume import check_not_superseded, checkpoint_state, find_checkpoint
 
 log = logging.getLogger(__name__)
 
 LOGGED_POINTS = 200
-REHEARSED_STEPS = 2  # the second has the optimiser's moments in memory too
+MEMORY_PROBES = (
+    2  # steps before which the micro-batch is fitted; from the second on, the optimiser's state is in memory
+)
 
 
-class Training:
-    """A stage under way. settings: its section of the configuration; spec: what `stage.run_stage` writes."""
+class Trainer:
+    """Trains a stage. settings: its section of the configuration; spec: as written by `launch.job.run_stage`."""
 
     def __init__(
         self, stage: Stage, settings: Mapping[str, Any], spec: Mapping[str, Any], accelerator: Accelerator
     ) -> None:
         self.stage, self.settings, self.spec, self.accelerator = stage, settings, spec, accelerator
-        self.order = Order(stage.photos, settings["global_batch"], spec["seed"])
-        self.steps = max(1, round(settings["epochs"] * self.order.steps_per_epoch))
+        self.sampler = DistributedBatchSampler(stage.photos, settings["global_batch"], spec["seed"])
+        self.steps = max(1, round(settings["epochs"] * self.sampler.steps_per_epoch))
         self.module = stage.module.to(accelerator.device)
         self.module.forward = autocast(accelerator.device, settings["mixed_precision"])(self.module.forward)
         self.optimizer = Optimizer(self.module, settings, accelerator.device)
         wrapped = accelerator.prepare_model(self.module)
         backward = self.optimizer.backward
-        self.gradients = Gradients(stage, wrapped, accelerator, backward, spec["seed"], spec["micro_batch"])
-        self.rehearsals = REHEARSED_STEPS if accelerator.device.type == "cuda" else 0
+        self.gradients = GradientAccumulator(stage, wrapped, accelerator, backward, spec["seed"], spec["micro_batch"])
+        self.memory_probes = MEMORY_PROBES if accelerator.device.type == "cuda" else 0
         self.checkpoints = Checkpoints(spec["checkpoints"], spec["checkpoints_kept"])
         self.progress = Progress()
         self.meter = Meter(accelerator.device)
-        self.saved = time.monotonic()
+        self.last_save = time.monotonic()
         self.terminated = False
 
     def run(self) -> None:
-        """Train to the end, from the newest checkpoint if there is one. Raises HomingError when time is up before."""
+        """Train to the end, from the newest checkpoint if there is one. Raises TransientError if stopped before."""
         self._resume()
         signal.signal(signal.SIGTERM, self._terminate)
         self.reporter = Reporter(self.accelerator, self.spec["stage"], self.progress.step, self.steps)
-        self.module.train()  # what is read from a file is as in evaluation
-        for batch, inputs, waited_seconds in load_ahead(self.stage.load, self._batches()):
+        self.module.train()  # transformers loads models in evaluation mode
+        for batch, inputs, waited_seconds in prefetch(self.stage.load, self._batches()):
             stopping, saving = self._step(batch, inputs, waited_seconds)
-            epoch_ends = self.progress.step % self.order.steps_per_epoch == 0 or self.progress.step == self.steps
+            epoch_ends = self.progress.step % self.sampler.steps_per_epoch == 0 or self.progress.step == self.steps
             if epoch_ends:
                 self._validate(batch.epoch)
             if stopping or saving or epoch_ends:
@@ -74,44 +76,45 @@ class Training:
                 break
             if stopping:
                 raise TransientError(
-                    f"stopped at step {self.progress.step} of {self.steps}; the next run goes on from it"
+                    f"stopped at step {self.progress.step} of {self.steps}; the next run resumes from it"
                 )
-        self._take_best()
+        self._restore_best()
         self.reporter.close()
 
     def _batches(self) -> Iterator[Batch]:
-        coming = range(self.progress.step, self.progress.step if self._is_finished() else self.steps)
-        return (self.order.view(step, *world()) for step in coming)
+        steps = range(self.progress.step, self.progress.step if self._is_finished() else self.steps)
+        return (self.sampler.local_batch(step, rank(), world_size()) for step in steps)
 
     def _step(self, batch: Batch, inputs: Inputs, waited_seconds: float) -> tuple[bool, bool]:
-        """One optimiser step; whether some process wants to stop, and whether it is time to save."""
-        shares, norm = self._gradients(batch, inputs)
-        flags = [waited_seconds, float(self._wants_to_stop()), float(self._wants_to_save())]
-        seen = total(torch.stack([*shares.values(), *torch.tensor(flags, device=norm.device)])).tolist()
-        losses = dict(zip(shares, seen, strict=False))
-        norm = float(norm)
-        check_finite(batch.step + 1, losses, norm, self.optimizer.bears(norm))
+        """Take an optimiser step. Return whether any process wants to stop, and whether to save a checkpoint."""
+        shares, norm_tensor = self._gradients(batch, inputs)
+        own = torch.tensor(
+            [waited_seconds, float(self._wants_to_stop()), float(self._wants_to_save())], device=norm_tensor.device
+        )
+        *sums, waited, stopping, saving = reduce_sum(torch.stack([*shares.values(), *own])).tolist()
+        losses = dict(zip(shares, sums, strict=True))
+        norm = float(norm_tensor)
+        check_finite(batch.step + 1, losses, norm, self.optimizer.may_skip(norm))
         rate = learning_rate(self.settings, batch.step, self.steps)
         self.optimizer.step(rate)
         self.stage.after_step()
         self.progress.step += 1
-        waited, stopping, saving = seen[-3:]
-        self.meter.step(int(batch.all_real.sum()), waited / world()[1])
-        figures = {"gradient_norm": norm} if math.isfinite(norm) else {}  # else the step was left out, in fp16
+        self.meter.step(int(batch.all_real.sum()), waited / world_size())
+        figures = {"gradient_norm": norm} if math.isfinite(norm) else {}  # else the step was skipped, in fp16
         self._record(batch.epoch, losses, {"learning_rate": rate} | figures)
         return stopping > 0, saving > 0
 
     def _gradients(self, batch: Batch, inputs: Inputs) -> tuple[dict[str, Tensor], Tensor]:
-        """This process's shares of the loss by task, and the norm of everyone's gradient, which is then clipped."""
-        if self.rehearsals:
-            self.gradients.fit(batch, inputs)
-            self.rehearsals -= 1
+        """Return this process's shares of the loss by task, and the norm of the global gradient before clipping."""
+        if self.memory_probes:
+            self.gradients.fit_micro_batch(batch, inputs)
+            self.memory_probes -= 1
         try:
             shares = self.gradients.add(batch, inputs)
         except torch.OutOfMemoryError as error:
             raise TransientError(
-                f"step {batch.step + 1}: out of GPU memory with {self.gradients.micro_batch or 'all'} photos at once; "
-                f"set {self.spec['stage']}.micro_batch to fewer (the result stays the same) and run again"
+                f"step {batch.step + 1}: out of GPU memory with a micro-batch of {self.gradients.micro_batch or 'all'} "
+                f"photos; lower {self.spec['stage']}.micro_batch (the result stays the same) and run again"
             ) from error
         return shares, self.optimizer.clip()
 
@@ -143,8 +146,8 @@ class Training:
         return self.terminated or time.time() > self.spec["stop_at"] or self.progress.step + 1 >= last
 
     def _wants_to_save(self) -> bool:
-        """By the first process's clock: all must save at the same step."""
-        return world()[0] == 0 and time.monotonic() - self.saved > 60 * self.spec["checkpoint_minutes"]
+        """Return True if a checkpoint is due by the clock of the first process: all must save at the same step."""
+        return rank() == 0 and time.monotonic() - self.last_save > 60 * self.spec["checkpoint_minutes"]
 
     def _terminate(self, *_: object) -> None:
         self.terminated = True
@@ -156,12 +159,12 @@ class Training:
                 self._write_checkpoint()
             except HomingError as error:
                 failure = error
-        if total(torch.tensor(float(failure is not None), device=self.accelerator.device)):
-            raise failure or SystemExit(1)  # all end together; the first process has told why
-        self.saved = time.monotonic()
+        if reduce_sum(torch.tensor(float(failure is not None), device=self.accelerator.device)):
+            raise failure or SystemExit(1)  # all stop together; the first process reports the reason
+        self.last_save = time.monotonic()
 
     def _write_checkpoint(self) -> None:
-        check_still_ours(self.spec)
+        check_not_superseded(self.spec)
         trained = {f"model.{name}": value for name, value in self.module.named_parameters() if value.requires_grad}
         tensors = trained | self.optimizer.tensors()
         self.checkpoints.save(self.progress.step, tensors, checkpoint_state(self.progress, self.spec))
@@ -174,11 +177,12 @@ class Training:
             self.optimizer.restore(tensors)
             log.info("resumed at step %d of %d", self.progress.step, self.steps)
 
-    def _take_best(self) -> None:
-        """The weights of the best validated epoch, where a score was measured."""
-        if self.progress.best_step not in (None, self.progress.step):
-            first = self.accelerator.is_main_process  # which sums the files for all
-            self._load_weights(self.checkpoints.load(self.progress.best_step, check=first)[0])
+    def _restore_best(self) -> None:
+        """Load the weights of the best epoch, if the stage validates with a score."""
+        best = self.progress.best_step
+        if best is not None and best != self.progress.step:
+            first = self.accelerator.is_main_process  # verifies the checksums for all
+            self._load_weights(self.checkpoints.load(best, check=first)[0])
 
     def _load_weights(self, tensors: Mapping[str, Tensor]) -> None:
         prefix = "model."
@@ -186,12 +190,12 @@ class Training:
         self.module.load_state_dict(named, strict=False)
 
 
-def check_finite(step: int, losses: Mapping[str, float], norm: float, bearable: bool) -> None:
-    """Raise HomingError, on every process alike, when a loss is not finite, or the gradient's norm and unbearable."""
+def check_finite(step: int, losses: Mapping[str, float], norm: float, may_skip: bool) -> None:
+    """Raise HomingError, on all processes, if a loss is not finite, or the norm if the step may not be skipped."""
     wrong = [f"the loss of {task} is {value}" for task, value in losses.items() if not math.isfinite(value)]
-    wrong += [] if bearable else [f"the norm of the gradient is {norm}"]
+    wrong += [] if may_skip else [f"the norm of the gradient is {norm}"]
     if wrong:
         raise HomingError(
-            f"step {step}: {', '.join(wrong)}; no weights were changed and the last checkpoint is from before. Lower "
-            "the learning rate, use mixed_precision 'no', or look for labels that are no numbers"
+            f"step {step}: {', '.join(wrong)}; the weights and the last checkpoint are unaffected. Lower the learning "
+            "rate, set mixed_precision to 'no', or look for labels that are not numbers"
         )

@@ -1,4 +1,4 @@
-"""How fast a training runs, how long it waits for data, and the memory it takes."""
+"""Throughput, time spent waiting for data and peak memory of a training."""
 
 import resource
 import time
@@ -7,19 +7,19 @@ import torch
 
 
 class Meter:
-    """Counts steps from its making or its last reading on."""
+    """Measures since its creation or the last `read`."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self._restart()
 
     def step(self, photos: int, waited_seconds: float) -> None:
-        """A step of the global batch is done; the processes waited for data so long, on average."""
+        """Count a step of `photos` photos (all processes) and the mean seconds that processes waited for data."""
         self.photos += photos
         self.waited_seconds += waited_seconds
 
     def read(self) -> dict[str, float]:
-        """Photos per second of all processes, the share of time spent waiting, and the peak of memory in MB."""
+        """Return photos per second of all processes, the share of time spent waiting and the peak memory in MB."""
         elapsed = max(1e-9, time.monotonic() - self.started)
         figures = {
             "photos_per_second": self.photos / elapsed,
@@ -34,7 +34,7 @@ class Meter:
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """The most this process has used: of the GPU's memory, or of the machine's where there is none."""
+    """Return the peak memory of this process: of the GPU, or of the machine if there is none."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3  # in kB on Linux

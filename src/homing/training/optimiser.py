@@ -1,4 +1,4 @@
-"""AdamW with clipped gradients, scaled ones in fp16, its learning rate by step, and its state as named tensors."""
+"""AdamW with gradient clipping and, in fp16, loss scaling; the learning rate schedule; its state as named tensors."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-SCALER = "scaler."  # before the names of the scaler's state
+SCALER = "scaler."  # prefix of the names of the scaler's state
 
 
 class Optimizer:
-    """AdamW of a stage's settings; weight decay on matrices, not on biases, norms and scales.
+    """AdamW with a stage's settings; weight decay on matrices, not on biases, norms and scales.
 
-    In fp16, whose smallest number is 6e-8, losses are scaled up before they go backwards (Micikevicius et al., "Mixed
-    Precision Training", 2018). A step whose gradients exceed fp16 is left out, and the scale halved.
+    In fp16, whose smallest number is 6e-8, losses are scaled up before the backward pass (Micikevicius et al., "Mixed
+    Precision Training", 2018). A step whose gradients overflow fp16 is skipped, and the scale halved.
     """
 
     def __init__(self, module: nn.Module, settings: Mapping[str, Any], device: torch.device) -> None:
@@ -33,20 +33,20 @@ class Optimizer:
         self.scaler = torch.amp.GradScaler(device.type, enabled=settings["mixed_precision"] == "fp16")
 
     def backward(self, loss: Tensor) -> None:
-        """Add the gradients of a loss, scaled in fp16."""
+        """Backpropagate a loss, scaled up in fp16."""
         self.scaler.scale(loss).backward()
 
     def clip(self) -> Tensor:
-        """The norm of the gradients, which are then unscaled and clipped; not finite where they exceed fp16."""
+        """Unscale and clip the gradients. Return their norm before clipping, not finite if they overflowed fp16."""
         self.scaler.unscale_(self.adamw)
         return nn.utils.clip_grad_norm_(self.parameters, self.largest_norm)
 
-    def bears(self, norm: float) -> bool:
-        """Whether the step of such a norm may be taken or left out; else something is wrong that no scale mends."""
+    def may_skip(self, norm: float) -> bool:
+        """Return True if the norm is finite, or if skipping the step and halving the loss scale can fix it (fp16)."""
         return norm < float("inf") or (self.scaler.is_enabled() and self.scaler.get_scale() >= 1)
 
     def step(self, rate: float) -> None:
-        """Change the weights at a learning rate, and drop the gradients."""
+        """Update the weights at a learning rate, unless the gradients overflowed, and drop the gradients."""
         for group in self.adamw.param_groups:
             group["lr"] = rate
         self.scaler.step(self.adamw)
@@ -54,13 +54,13 @@ class Optimizer:
         self.adamw.zero_grad(set_to_none=True)
 
     def tensors(self) -> dict[str, Tensor]:
-        """The state as named tensors."""
+        """Return the state as named tensors."""
         state = self.adamw.state_dict()["state"]
         named = {f"optimizer.{index}.{name}": value for index, entry in state.items() for name, value in entry.items()}
         return named | {f"{SCALER}{name}": torch.tensor(value) for name, value in self.scaler.state_dict().items()}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """The inverse of `tensors`, among which there may be others."""
+        """Restore the state from `tensors`, which may hold others too."""
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors.items():
             kind, _, rest = key.partition(".")
@@ -74,7 +74,7 @@ class Optimizer:
 
 
 def learning_rate(settings: Mapping[str, Any], step: int, steps: int) -> float:
-    """Linear warm-up, then constant or a linear decay to zero."""
+    """Return the learning rate of a step: linear warm-up, then constant or linear decay to zero."""
     warmup = settings["warmup_share"] * steps
     if step < warmup:
         return settings["learning_rate"] * (step + 1) / (warmup + 1)

@@ -1,4 +1,4 @@
-"""Where a training is: its step, its history and its best epoch, as every checkpoint keeps them."""
+"""The progress of a training: step, history and best epoch. Every checkpoint holds it."""
 
 import math
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass
 class Progress:
-    """history: one row per logged step or epoch; best_step: where the validated score was lowest."""
+    """history: one row per logged step and per epoch. best_step: the step with the lowest validation score."""
 
     step: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -17,7 +17,7 @@ class Progress:
     epochs_since_best: int = 0
 
     def validated(self, figures: Mapping[str, Any], epoch: int) -> None:
-        """Add the figures of an epoch's end; their `score`, if there is one, may be the best yet."""
+        """Add the validation figures of an epoch. A `score` among them updates the best epoch and is not logged."""
         figures = dict(figures)
         score = figures.pop("score", None)
         self.history.append({"step": self.step, "epoch": epoch} | figures)
@@ -30,5 +30,5 @@ class Progress:
             self.epochs_since_best += 1
 
     def state(self) -> dict[str, Any]:
-        """As JSON can hold it: `Progress(**state)` is the same again."""
+        """Return the fields as JSON types: `Progress(**state)` restores them."""
         return asdict(self)

@@ -1,4 +1,4 @@
-"""What the loop asks of a training stage: pretraining and fine-tuning are the two there are."""
+"""What the training loop requires of a stage. There are two: pretraining and fine-tuning."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -11,32 +11,46 @@ Inputs = tuple[Tensor, ...]
 Outputs = Mapping[str, Tensor]
 
 
-class Stage(Protocol):
-    """What is trained.
+class Differentiable(Protocol):
+    """A module with its loss: what gradient accumulation needs of a stage."""
 
-    photos: how many are in an epoch. weights: of each task in the loss. compares: whether the loss compares the photos
-    of the global batch with each other, so that `losses` needs the outputs of all of them, or judges each by itself.
-    """
+    @property
+    def module(self) -> nn.Module:
+        """The module to train."""
 
-    photos: int
-    module: nn.Module
-    weights: Mapping[str, float]
-    compares: bool
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """The weight of each task in the loss."""
 
-    def load(self, batch: Batch) -> Inputs:
-        """What the module reads of a batch's own items: tensors of one row per photo. Called ahead, in a thread."""
+    @property
+    def compares(self) -> bool:
+        """True if the loss compares the photos of the global batch with each other, as a contrastive one does.
+
+        `losses` then takes the outputs of the whole global batch, else those of the own photos.
+        """
 
     def forward(self, module: nn.Module, inputs: Inputs) -> Outputs:
-        """The module's outputs for inputs on its device: one row per photo, or no rows for what all photos share."""
+        """Return the module's outputs for inputs on its device: one row per photo, or a scalar that all share."""
 
     def counts(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Per task, how many photos of the global batch count."""
+        """Return per task the number of photos of the global batch that have a label for it."""
 
     def losses(self, outputs: Outputs, batch: Batch) -> Mapping[str, Tensor]:
-        """Per task, the sum of the losses of the own photos; outputs are the global batch's if the stage compares."""
+        """Return per task the sum of the losses of the own photos."""
+
+
+class Stage(Differentiable, Protocol):
+    """A training stage."""
+
+    @property
+    def photos(self) -> int:
+        """The number of photos in an epoch."""
+
+    def load(self, batch: Batch) -> Inputs:
+        """Return the inputs of the own items, one row per photo in each tensor. Called in the prefetching thread."""
 
     def validate(self, module: nn.Module) -> dict[str, Any]:
-        """Figures at the end of an epoch, the same on every process; `score` (lower is better) picks the best epoch."""
+        """Return figures at the end of an epoch, equal on all processes; the lowest `score` marks the best epoch."""
 
     def after_step(self) -> None:
-        """What must hold after each optimiser step, such as clamped scales."""
+        """Restore what must hold after each optimiser step, such as clamped scales."""

@@ -1,4 +1,4 @@
-"""What a checkpoint says about its training, and which one a launch goes on from."""
+"""Resuming: the state kept in a checkpoint, and which checkpoint a launch resumes from."""
 
 import json
 from collections.abc import Mapping
@@ -11,16 +11,16 @@ from torch import Tensor
 from homing.errors import HomingError, TransientError
 from homing.files import read_json
 from homing.training.checkpoint import Checkpoints
-from homing.training.distributed import total
+from homing.training.distributed import reduce_sum
 from homing.training.progress import Progress
 
-NONE = -1  # the step of no checkpoint
+NO_CHECKPOINT = -1
 
 
 def checkpoint_state(progress: Progress, spec: Mapping[str, Any]) -> dict[str, Any]:
-    """What stands in state.json beside the progress: what the training depends on, and what it is made with.
+    """Return the content of state.json: the progress, what the training depends on and what it was made with.
 
-    No generator's state: whatever is drawn depends on the seed and the place in the data, which is the step's.
+    No state of random generators is needed: every draw depends only on the seed and the position in the data.
     """
     made_with = {name: spec[name] for name in ("fingerprint", "seed", "settings", "provenance")}
     return {"best_step": progress.best_step, "progress": progress.state()} | made_with
@@ -29,38 +29,38 @@ def checkpoint_state(progress: Progress, spec: Mapping[str, Any]) -> dict[str, A
 def find_checkpoint(
     checkpoints: Checkpoints, spec: Mapping[str, Any], accelerator: Accelerator
 ) -> tuple[dict[str, Tensor], Progress] | None:
-    """Tensors and progress of the newest whole checkpoint; the first process chooses and checks it for all.
+    """Return tensors and progress of the newest intact checkpoint, which the first process selects and verifies.
 
-    Raises HomingError when it is of another training.
+    Return None if there is none. Raises HomingError if it belongs to another training.
     """
     step = checkpoints.newest() if accelerator.is_main_process else 0
-    step = int(total(torch.tensor(NONE if step is None else step, device=accelerator.device)))
-    if step == NONE:
+    step = int(reduce_sum(torch.tensor(NO_CHECKPOINT if step is None else step, device=accelerator.device)))
+    if step == NO_CHECKPOINT:
         return None
     tensors, state = checkpoints.load(step, check=False)
     if state["fingerprint"] != spec["fingerprint"]:
         raise HomingError(
-            f"{checkpoints.folder}: its checkpoints are of another training: {first_difference(state, spec)}. Train "
-            "with what they were made with, or remove the folder to begin anew"
+            f"{checkpoints.folder}: its checkpoints belong to another training: {first_difference(state, spec)}. "
+            "Restore that, or remove the folder to start from the beginning"
         )
     return tensors, Progress(**state["progress"])
 
 
-def check_still_ours(spec: Mapping[str, Any]) -> None:
-    """Raise TransientError when another launch has taken this training over, as of a node that was lost but lives on.
+def check_not_superseded(spec: Mapping[str, Any]) -> None:
+    """Raise TransientError if another launch has taken over this training, for example after a node seemed lost.
 
-    Each launch writes its spec where the one before had its own.
+    Each launch overwrites the spec of the launch before it.
     """
     if read_json(spec["path"])["launch"] != spec["launch"]:
-        raise TransientError(f"{spec['checkpoints']}: another job has taken this training over; this one ends")
+        raise TransientError(f"{spec['checkpoints']}: another job has taken over this training; this one stops")
 
 
 def first_difference(state: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
-    """The first setting that differs, or that it must be the input files or the code."""
+    """Describe the first setting that differs; if none does, the input files or the code have changed."""
     before, now = _flat(state["settings"]), _flat(spec["settings"])
     for name in sorted(before | now):
         if before.get(name) != now.get(name):
-            return f"{name} was {before.get(name)!r}, now it is {now.get(name)!r}"
+            return f"{name} was {before.get(name)!r}, it is now {now.get(name)!r}"
     return "the input files or the code have changed"
 
 

@@ -16,7 +16,7 @@ from tiny_encoders import FAMILIES, build
 
 from homing.cli import main
 from homing.files import read_json, write_json
-from homing.model.clip import build_clip, save_clip
+from homing.model.clip import build_clip
 from homing.model.encoders import load_encoder
 from homing.model.geolocator import load_geolocator
 from homing.model.images import normalise, pixels
@@ -26,7 +26,7 @@ from homing.package.package import GeolocatorPackage
 @pytest.fixture(scope="module")
 def package(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("package")
-    save_clip(folder / "encoder", build_clip(MODEL, ["A photo."], 1))
+    build_clip(MODEL, ["A photo."], 1).save(folder / "encoder")
     return make_package(folder)
 
 

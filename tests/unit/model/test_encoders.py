@@ -10,11 +10,11 @@ from transformers.models.siglip2.image_processing_pil_siglip2 import convert_ima
 
 from homing.errors import HomingError
 from homing.files import write_json
-from homing.model.clip import build_clip, hand_over, load_clip, save_clip
+from homing.model.clip import build_clip, save_untrained
 from homing.model.convert import convert_checkpoint
 from homing.model.encoders import family_of, load_encoder
 from homing.model.images import CLIP_MEAN, IMAGENET_MEAN, Preprocessing
-from homing.training.data.images import kept_patches
+from homing.training.data.images import sample_patches
 
 SCRATCH = {
     "pretrained": None, "revision": None, "image_side": 16, "patch": 8, "width": 16, "layers": 2, "heads": 2,
@@ -70,7 +70,7 @@ def test_frozen_layers_and_patch_dropout(encoders, pixels, family):
     with torch.no_grad():
         whole = encoder(pixels, "mean")
         torch.testing.assert_close(encoder(pixels, "mean", torch.arange(PATCHES).expand(5, -1)), whole)
-        kept = kept_patches(PATCHES, 0.5, 1, 2, [f"p{number}" for number in range(5)])
+        kept = sample_patches(PATCHES, 0.5, 1, 2, [f"p{number}" for number in range(5)])
         some = encoder(pixels, "mean", kept)
         blank = pixels.clone()  # what is not looked at may change
         gone = torch.ones(5, PATCHES, dtype=torch.bool).scatter(1, kept, False).unflatten(1, (4, 4))
@@ -118,11 +118,11 @@ def test_captions_and_images_meet_as_in_transformers(encoders, pixels, family, t
         fixed = parts.tokens(["<start> a photo <end>", "<start> a photo of norway <end>"], fixed=True)
         assert fixed[0].shape[1] == 12
         torch.testing.assert_close(parts.text_vectors(*fixed), text)
-    save_clip(tmp_path, parts)
-    again = load_clip(tmp_path)
+    parts.save(tmp_path)
+    again = build_clip(SCRATCH | {"pretrained": str(tmp_path)}, [], 0)
     with torch.no_grad():
         torch.testing.assert_close(again.image_vectors(pixels), parts.image_vectors(pixels))
-        torch.testing.assert_close(load_encoder(tmp_path)(pixels, "own"), parts.encoder(pixels, "own"))
+        torch.testing.assert_close(load_encoder(tmp_path)(pixels, "own"), parts.image_encoder(pixels, "own"))
 
 
 @pytest.mark.parametrize("family", ALONE)
@@ -130,7 +130,7 @@ def test_an_encoder_without_text_is_handed_over_but_not_pretrained(encoders, pix
     settings = SCRATCH | {"pretrained": str(encoders[family])}
     with pytest.raises(HomingError, match=r"reads no text.*pretrain.enabled to false"):
         build_clip(settings, ["a"], 0)
-    hand_over(tmp_path / "encoder", settings, 0)
+    save_untrained(tmp_path / "encoder", settings, 0)
     with torch.no_grad():
         torch.testing.assert_close(
             load_encoder(tmp_path / "encoder")(pixels, "mean"), load_encoder(encoders[family])(pixels, "mean")
@@ -195,7 +195,7 @@ def test_a_bin_that_would_run_code_is_refused(tmp_path, capsys):
 def test_no_weights_are_named_with_the_rule_and_the_mirror(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for make in (lambda name: build_clip(SCRATCH | {"pretrained": name}, ["a"], 0),
-                 lambda name: hand_over("encoder", SCRATCH | {"pretrained": name}, 0)):  # fmt: skip
+                 lambda name: save_untrained("encoder", SCRATCH | {"pretrained": name}, 0)):  # fmt: skip
         with pytest.raises(HomingError, match=r"snakemake .*retrieve.*<mirror>/clip_l14/32bd/"):
             make("results/encoders/clip_l14/32bd")
         with pytest.raises(HomingError, match=r"cannot load .*no-such.*local copy.*model.source.*rule retrieve"):
@@ -206,29 +206,31 @@ def test_no_weights_are_named_with_the_rule_and_the_mirror(tmp_path, monkeypatch
 
 def test_another_kind_of_model_is_named(tmp_path):
     write_json(tmp_path / "config.json", {"model_type": "bert"})
-    with pytest.raises(HomingError, match=r"of type 'bert'; known are clip"):
+    with pytest.raises(HomingError, match=r"of type 'bert' are not supported; known are clip"):
         family_of(tmp_path)
 
 
 def test_a_small_clip_is_the_same_from_the_same_seed_and_survives_saving(tmp_path):
     parts = [build_clip(SCRATCH, ["A photo I took in Norway.", "In summer."], seed) for seed in (1, 1, 2)]
-    weights = [part.clip.state_dict()["visual_projection.weight"] for part in parts]
+    weights = [part.model.state_dict()["visual_projection.weight"] for part in parts]
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
-    save_clip(tmp_path, parts[0])
-    again = load_clip(tmp_path)
+    parts[0].save(tmp_path)
+    again = build_clip(SCRATCH | {"pretrained": str(tmp_path)}, [], 0)
     assert again.tokens(["A photo I took in Norway."])[0].equal(parts[0].tokens(["A photo I took in Norway."])[0])
     assert again.preprocessing == Preprocessing(16) and again.preprocessing.mean == CLIP_MEAN
     # As a checkpoint of the hub: weights, vocabulary and input side are its own.
     loaded = build_clip(SCRATCH | {"pretrained": str(tmp_path), "image_side": 999}, ["other captions"], 4)
-    assert all(torch.equal(value, loaded.clip.state_dict()[name]) for name, value in parts[0].clip.state_dict().items())
+    assert all(
+        torch.equal(value, loaded.model.state_dict()[name]) for name, value in parts[0].model.state_dict().items()
+    )
 
 
 def test_patches_are_left_out_by_seed_epoch_and_photo():
-    drawn = kept_patches(16, 0.5, 1, 2, ["a", "b", "c"])
+    drawn = sample_patches(16, 0.5, 1, 2, ["a", "b", "c"])
     assert drawn.shape == (3, 8) and all(len(set(row.tolist())) == 8 for row in drawn)
-    assert torch.equal(drawn[1:2], kept_patches(16, 0.5, 1, 2, ["b"]))
-    assert not torch.equal(drawn, kept_patches(16, 0.5, 1, 3, ["a", "b", "c"]))
-    assert kept_patches(16, 0, 1, 2, ["a"]) is None
+    assert torch.equal(drawn[1:2], sample_patches(16, 0.5, 1, 2, ["b"]))
+    assert not torch.equal(drawn, sample_patches(16, 0.5, 1, 3, ["a", "b", "c"]))
+    assert sample_patches(16, 0, 1, 2, ["a"]) is None
 
 
 def test_pixels_are_the_centre_square_of_pillow():

@@ -19,7 +19,7 @@ import homing
 from homing.cli import main
 from homing.errors import HomingError
 from homing.files import read_json
-from homing.model.clip import build_clip, save_clip
+from homing.model.clip import build_clip
 from homing.model.geolocator import load_geolocator
 from homing.package.export import Wish, export_hugging_face, export_package
 from homing.package.limits import DEGREES, FEWEST_PHOTOS
@@ -35,7 +35,7 @@ from homing.sphere import haversine_km
 @pytest.fixture(scope="module")
 def package(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("package")
-    save_clip(folder / "encoder", build_clip(MODEL, ["A photo."], 1))
+    build_clip(MODEL, ["A photo."], 1).save(folder / "encoder")
     return make_package(folder)
 
 
@@ -99,7 +99,7 @@ def test_refinement_never_asks_more_cells_than_the_run_did(package, images):
 
 
 def test_a_calibrated_package_divides_its_logits(tmp_path, images):
-    save_clip(tmp_path / "encoder", build_clip(MODEL, ["A photo."], 1))
+    build_clip(MODEL, ["A photo."], 1).save(tmp_path / "encoder")
     loaded = homing.load(make_package(tmp_path, calibration=2.5))
     heads = loaded.geolocator.heads
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""Gradients taken in parts, against one graph of the whole batch, where something random happens in the module too."""
+"""Accumulated gradients against one graph of the whole batch, with dropout in the module."""
 
 import copy
 
@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn import functional
 
 from homing.errors import HomingError
-from homing.training.accumulate import Gradients
-from homing.training.data.sampler import Order
+from homing.training.accumulate import GradientAccumulator
+from homing.training.data.sampler import DistributedBatchSampler
 
 PHOTOS, SEED = 11, 7
 
@@ -56,8 +56,10 @@ class Towers(nn.Module):
 
 
 def make(stage, micro_batch: int | None):
-    batch = Order(PHOTOS, global_batch=PHOTOS, seed=SEED).view(3, 0, 1)
-    return Gradients(stage, stage.module, Accelerator(cpu=True), torch.Tensor.backward, SEED, micro_batch), batch
+    batch = DistributedBatchSampler(PHOTOS, global_batch=PHOTOS, seed=SEED).local_batch(3, 0, 1)
+    return GradientAccumulator(
+        stage, stage.module, Accelerator(cpu=True), torch.Tensor.backward, SEED, micro_batch
+    ), batch
 
 
 def gradient(stage) -> torch.Tensor:
@@ -96,7 +98,7 @@ def test_a_micro_batch_that_does_not_fit_is_halved_until_it_does():
 
     stage.forward = limited
     gradients, batch = make(stage, None)
-    gradients.fit(batch, stage.load(batch))
+    gradients.fit_micro_batch(batch, stage.load(batch))
     assert gradients.micro_batch == 3  # of 11, 6
     assert all(value.grad is None for value in stage.module.parameters())
     stage.sizes.clear()
@@ -113,4 +115,4 @@ def test_a_photo_that_does_not_fit_alone_is_a_clear_error():
     stage.forward = never
     gradients, batch = make(stage, 4)
     with pytest.raises(HomingError, match="not even one photo"):
-        gradients.fit(batch, stage.load(batch))
+        gradients.fit_micro_batch(batch, stage.load(batch))

@@ -13,8 +13,8 @@ from torch.nn import functional
 from homing.model import encoders
 from homing.model.clip import ContrastiveModel, build_clip
 from homing.model.encoders import load_encoder
-from homing.training.accumulate import Gradients
-from homing.training.data.sampler import Order
+from homing.training.accumulate import GradientAccumulator
+from homing.training.data.sampler import DistributedBatchSampler
 
 PHOTOS = 11
 
@@ -25,10 +25,10 @@ class Pairs:
     compares, photos, weights = True, PHOTOS, {"contrastive": 1.0}
 
     def __init__(self, compiled: bool) -> None:
-        parts = build_clip(MODEL | {"layers": 3, "text_layers": 3}, ["A photo."], seed=3)
-        parts.tune({"compile": compiled})
-        self.module = ContrastiveModel(parts, sigmoid=False)
-        ids, mask = parts.tokens(["A photo."] * PHOTOS, fixed=True)
+        model = build_clip(MODEL | {"layers": 3, "text_layers": 3}, ["A photo."], seed=3)
+        model.tune({"compile": compiled})
+        self.module = ContrastiveModel(model, sigmoid=False)
+        ids, mask = model.tokens(["A photo."] * PHOTOS, fixed=True)
         pixels = torch.from_numpy(np.random.default_rng(0).normal(size=(PHOTOS, 3, 16, 16))).float()
         self.inputs = pixels, ids, mask
 
@@ -54,9 +54,9 @@ def programs(monkeypatch):
     torch._dynamo.reset()
 
 
-def take_step(stage: Pairs, micro_batch: int | None) -> Gradients:
-    gradients = Gradients(stage, stage.module, Accelerator(cpu=True), torch.Tensor.backward, 0, micro_batch)
-    gradients.add(Order(PHOTOS, PHOTOS, 0).view(0, 0, 1), stage.inputs)
+def take_step(stage: Pairs, micro_batch: int | None) -> GradientAccumulator:
+    gradients = GradientAccumulator(stage, stage.module, Accelerator(cpu=True), torch.Tensor.backward, 0, micro_batch)
+    gradients.add(DistributedBatchSampler(PHOTOS, PHOTOS, 0).local_batch(0, 0, 1), stage.inputs)
     return gradients
 
 
@@ -90,8 +90,8 @@ def test_the_size_that_fits_is_compiled_however_many_did_not(programs, monkeypat
         return outputs
 
     stage.forward = limited
-    gradients = Gradients(stage, stage.module, Accelerator(cpu=True), torch.Tensor.backward, 0, None)
-    gradients.fit(Order(PHOTOS, PHOTOS, 0).view(0, 0, 1), stage.inputs)
+    gradients = GradientAccumulator(stage, stage.module, Accelerator(cpu=True), torch.Tensor.backward, 0, None)
+    gradients.fit_micro_batch(DistributedBatchSampler(PHOTOS, PHOTOS, 0).local_batch(0, 0, 1), stage.inputs)
     assert gradients.micro_batch == 2  # of 11, 6, 3, each with a program for pictures and one for captions
     assert programs.frame_count == 3 * 2 + 8
 

@@ -136,7 +136,7 @@ def test_a_disk_that_is_full_loses_nothing(inputs, tmp_path):
     write_json(tmp_path / "spec.json", make_spec(inputs, tmp_path, "finetune"))
     (status,) = run_processes(run_on_a_small_disk, 1, "finetune", tmp_path / "spec.json", tmp_path / "log.txt", 20_000)
     assert status == 1
-    assert "no space left for the checkpoint of step 8; that of step 6 is whole" in str(error_of(tmp_path))
+    assert "no space left for the checkpoint of step 8; the one of step 6 is intact" in str(error_of(tmp_path))
     assert isinstance(error_of(tmp_path), TransientError) and checkpoint_steps(tmp_path) == [4, 6]
     resumed = train(inputs, tmp_path, "finetune")
     assert resumed.losses == unbroken.losses
@@ -162,7 +162,7 @@ def test_a_lost_shard_and_a_broken_photo_are_named(inputs, tmp_path):
 def test_a_training_that_another_job_has_taken_over_ends(inputs, tmp_path):
     write_json(tmp_path / "taken.json", {"launch": "two"})
     ended = train(inputs, tmp_path, "pretrain", path=str(tmp_path / "taken.json"))
-    assert ended.status == 1 and "another job has taken this training over" in ended.error
+    assert ended.status == 1 and "another job has taken over this training" in ended.error
     assert isinstance(error_of(tmp_path), TransientError)
     assert checkpoint_steps(tmp_path) == []
 
@@ -172,5 +172,5 @@ def test_a_checkpoint_of_another_training_is_refused(inputs, tmp_path):
     spec = make_spec(inputs, tmp_path, "pretrain")
     changed = spec["settings"] | {"pretrain": PRETRAIN | {"learning_rate": 0.02}}
     refused = train(inputs, tmp_path, "pretrain", settings=changed, fingerprint="g")
-    assert refused.status == 1 and "pretrain.learning_rate was 0.01, now it is 0.02" in refused.error
+    assert refused.status == 1 and "pretrain.learning_rate was 0.01, it is now 0.02" in refused.error
     assert train(inputs, tmp_path, "pretrain", micro_batch=3).status == 0  # how it is launched is no other training

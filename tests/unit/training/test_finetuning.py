@@ -19,17 +19,17 @@ from homing import tables
 from homing.embeddings import read_embeddings
 from homing.errors import HomingError
 from homing.files import write_json
-from homing.model.clip import hand_over, load_clip
+from homing.model.clip import build_clip, save_untrained
 from homing.model.encoders import load_encoder
 from homing.model.geolocator import load_geolocator
 from homing.model.images import normalise, pixels
 from homing.photos.images import decode_image
 from homing.photos.shards import ShardReader
 from homing.training import embed
-from homing.training.data.images import Images, decode_square
-from homing.training.data.sampler import Order
+from homing.training.data.images import ImageLoader, decode_square
+from homing.training.data.sampler import DistributedBatchSampler
 from homing.training.finetune import prepare, read_levels
-from homing.training.launch.processes import told_error
+from homing.training.launch.processes import read_error
 
 CPU = torch.device("cpu")
 
@@ -82,27 +82,27 @@ def test_images_are_the_same_from_memory_and_by_any_number_of_threads(inputs):
     reader = ShardReader(inputs["shards"], inputs["index"])
     names = tables.read(inputs["photos"], "photos")["photo_id"].tolist()
     items = np.arange(len(names))[::-1]
-    batches = [Images(reader, names, 16, True, 1, threads).batch(items, 3) for threads in (1, 4)]
+    batches = [ImageLoader(reader, names, 16, True, 1, threads).batch(items, 3) for threads in (1, 4)]
     assert torch.equal(*batches)
-    cached = Images(reader, names, 16, True, 1, 2)
+    cached = ImageLoader(reader, names, 16, True, 1, 2)
     assert torch.equal(cached.batch(items[:5], 3), cached.batch(items, 3)[:5])
     assert not torch.equal(cached.batch(items, 4), cached.batch(items, 3))  # another epoch, other crops
     plain = cached.batch(items, None)
     stored = pixels(decode_image(reader.read(names[items[0]])), 20)
     torch.testing.assert_close(plain[0].float(), pixels(Image.fromarray(stored.permute(1, 2, 0).numpy()), 16).float())
     with pytest.raises(HomingError, match="no photo 'absent'"):
-        Images(reader, ["absent"], 16, False, 1, 1)
+        ImageLoader(reader, ["absent"], 16, False, 1, 1)
 
 
 def test_all_views_are_given_in_order_or_one_is_drawn_in_each_epoch(panoramas):
     reader = ShardReader(panoramas["shards"], panoramas["index"])
     names = tables.read(panoramas["photos"], "photos")["photo_id"].tolist()
-    whole = Images(reader, names, 16, False, 1, 2, views=4, cache_bytes=0).batch(np.array([4, 2]), None)
+    whole = ImageLoader(reader, names, 16, False, 1, 2, views=4, cache_bytes=0).batch(np.array([4, 2]), None)
     assert whole.shape == (2, 4, 3, 16, 16)
     for row, item in enumerate((4, 2)):
         for view in range(4):
             assert torch.equal(whole[row, view], pixels(decode_image(reader.read(names[item], view)), 16))
-    single = Images(reader, names, 16, False, 1, 2)
+    single = ImageLoader(reader, names, 16, False, 1, 2)
     drawn = torch.stack([single.batch(np.array([4]), epoch)[0] for epoch in range(30)])
     seen = (drawn[:, None] == whole[0]).flatten(2).all(dim=2)
     assert (seen.sum(dim=1) == 1).all() and seen.any(dim=0).all()
@@ -121,7 +121,7 @@ def test_views_are_averaged_in_embeddings_and_in_training(panoramas, inputs, tmp
             expected = encoder(normalise(views, encoder.preprocessing), "mean").mean(dim=0)
             np.testing.assert_allclose(vectors[row], expected.numpy(), atol=2e-3, rtol=2e-3)
     stage = prepare(stage_spec(inputs | given, panoramas, tmp_path), CPU)
-    batch = Order(stage.photos, 4, 5).view(0, 0, 1)
+    batch = DistributedBatchSampler(stage.photos, 4, 5).local_batch(0, 0, 1)
     (images,) = stage.load(batch)
     assert images.shape == (4, 4, 3, 16, 16)
     outputs = stage.forward(stage.module.eval(), (images,))
@@ -159,7 +159,7 @@ def run_embedding(given: dict[str, str], folder: Path, processes: int = 1, part:
     def launch(module: str, spec: dict, sizes) -> None:
         write_json(spec["path"], spec)
         if any(run_processes(embed_process, processes, spec["path"], part)):
-            raise told_error(spec)
+            raise read_error(spec)
 
     with pytest.MonkeyPatch.context() as patch:
         if part:
@@ -202,7 +202,7 @@ def test_parts_of_another_encoder_are_not_taken(inputs, tmp_path):
     """Of the same size, to the byte."""
     folders = []
     for seed in (1, 2, 1):
-        hand_over(tmp_path / "encoder", MODEL, seed)
+        save_untrained(tmp_path / "encoder", MODEL, seed)
         given = {name: inputs[name] for name in ("photos", "index", "shards")} | {"model": str(tmp_path / "encoder")}
         folders.append(embed.parts_folder(given, {"config": MODEL}))
     assert folders[0] == folders[2] != folders[1]
@@ -216,7 +216,9 @@ def test_every_encoder_that_reads_is_pretrained(inputs, tmp_path, encoder, loss)
     chosen = {"seed": 5, "model": model, "captions": CAPTIONS, "pretrain": pretrain}
     trained = train(inputs, tmp_path / "run", "pretrain", settings=chosen)
     assert trained.status == 0, (tmp_path / "run/log.txt").read_text()
-    before, after = load_clip(tmp_path / "hub").clip, load_clip(tmp_path / "run/model").clip
+    before, after = (
+        build_clip(MODEL | {"pretrained": str(tmp_path / folder)}, [], 0).model for folder in ("hub", "run/model")
+    )
     changed = {name for name, value in after.named_parameters() if not torch.equal(value, before.get_parameter(name))}
     assert {name.split(".")[0] for name in changed} >= {"vision_model", "text_model", "logit_scale"}
     assert ("logit_bias" in changed) == (loss == "sigmoid")
@@ -226,10 +228,10 @@ def test_every_encoder_that_reads_is_pretrained(inputs, tmp_path, encoder, loss)
 def test_the_last_layer_of_every_kind_of_encoder_is_tuned(inputs, tmp_path, encoder):
     """With patches left out and a hierarchy; what lies below stays as it was, bit by bit."""
     if encoder == "clip":
-        hand_over(tmp_path / "encoder", MODEL, 1)
+        save_untrained(tmp_path / "encoder", MODEL, 1)
     else:
         build(encoder).save_pretrained(tmp_path / "hub")
-        hand_over(tmp_path / "encoder", MODEL | {"pretrained": str(tmp_path / "hub")}, 1)
+        save_untrained(tmp_path / "encoder", MODEL | {"pretrained": str(tmp_path / "hub")}, 1)
     hierarchy().to_parquet(tmp_path / "levels.parquet")
     changed = inputs | {"encoder": str(tmp_path / "encoder"), "hierarchy": str(tmp_path / "levels.parquet")}
     weights = FINETUNE["weights"] | {"hierarchy": 0.5}
@@ -263,7 +265,7 @@ def test_the_levels_above_the_cells_are_read_finest_first(tmp_path):
     hierarchy().iloc[:-1].to_parquet(tmp_path / "short.parquet")
     with pytest.raises(HomingError, match="level 2 has no parent of node 6"):
         read_levels(tmp_path / "short.parquet", np.arange(7))
-    with pytest.raises(HomingError, match="finetune.weights.hierarchy needs"):
+    with pytest.raises(HomingError, match="finetune.weights.hierarchy needs it"):
         read_levels(tmp_path / "absent.parquet", np.arange(7))
 
 

@@ -18,7 +18,7 @@ from homing.errors import HomingError
 from homing.files import write_json
 from homing.training import finetune, pretrain
 from homing.training.checkpoint import Checkpoints
-from homing.training.loop import Training
+from homing.training.loop import Trainer
 from homing.training.worker import make_accelerator
 
 WORLDS = (1, 2, 4)
@@ -38,7 +38,7 @@ def prepare(inputs: Mapping[str, str], folder: Path, loss: str, **more):
     write_json(spec["path"], spec)
     device = torch.device("cpu")
     made = (finetune if loss == "finetune" else pretrain).prepare(spec, device)
-    return made, Training(made, settings[stage], spec, ACCELERATOR[0])
+    return made, Trainer(made, settings[stage], spec, ACCELERATOR[0])
 
 
 ACCELERATOR: list = []  # one for all trainings of a process: Accelerate's state is the process's
@@ -70,7 +70,7 @@ def too_large(stage, training) -> None:
             raise torch.cuda.OutOfMemoryError("out of memory")
         return forward(module, inputs)
 
-    stage.forward, training.rehearsals = limited, 2
+    stage.forward, training.memory_probes = limited, 2
 
 
 def no_number(stage, training) -> None:

@@ -69,7 +69,7 @@ def test_a_step_that_no_scale_mends_is_not_borne():
         before, scales = module.weight.detach().clone(), []
         while len(scales) < 40 and (not scales or borne[precision]):
             optimizer.backward(module(torch.ones(1, 2)).sum() * torch.inf)
-            borne[precision] = optimizer.bears(float(optimizer.clip()))
+            borne[precision] = optimizer.may_skip(float(optimizer.clip()))
             scales.append(optimizer.scaler.get_scale())
             if borne[precision]:
                 optimizer.step(0.1)

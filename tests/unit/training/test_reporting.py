@@ -13,8 +13,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from homing.errors import HomingError
 from homing.files import write_json
-from homing.training.data.prefetch import DEPTH, load_ahead
-from homing.training.data.sampler import Order
+from homing.training.data.prefetch import DEPTH, prefetch
+from homing.training.data.sampler import DistributedBatchSampler
 from homing.training.launch.processes import TERMINAL
 
 
@@ -75,12 +75,12 @@ def test_on_a_terminal_there_is_a_bar(inputs, tmp_path):
 
 def test_a_tracker_that_is_not_installed_is_named(inputs, tmp_path):
     refused = train(inputs, tmp_path, "finetune", trackers=["comet_ml"])
-    assert refused.status == 1 and "trackers: 'comet_ml' cannot be used" in refused.error
+    assert refused.status == 1 and "trackers: 'comet_ml' is not available" in refused.error
 
 
 def views(steps: int):
-    order = Order(PHOTOS, global_batch=12, seed=1)
-    return [order.view(step, 0, 1) for step in range(steps)]
+    sampler = DistributedBatchSampler(PHOTOS, global_batch=12, seed=1)
+    return [sampler.local_batch(step, 0, 1) for step in range(steps)]
 
 
 def test_batches_come_in_order_and_are_loaded_while_one_is_in_work():
@@ -92,7 +92,7 @@ def test_batches_come_in_order_and_are_loaded_while_one_is_in_work():
         loaded[batch.step].set()
         return batch.step
 
-    for batch, step, waited_seconds in load_ahead(load, views(steps)):
+    for batch, step, waited_seconds in prefetch(load, views(steps)):
         assert batch.step == step and waited_seconds >= 0
         assert loaded[min(step + DEPTH, steps - 1)].wait(30)
         assert max(order) <= step + DEPTH
@@ -107,5 +107,5 @@ def test_an_error_of_loading_comes_at_its_batch():
 
     seen = []
     with pytest.raises(HomingError, match="photo 'x' is lost"):
-        seen.extend(step for _, step, _ in load_ahead(load, views(8)))
+        seen.extend(step for _, step, _ in prefetch(load, views(8)))
     assert seen == [0, 1, 2]

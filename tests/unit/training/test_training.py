@@ -16,10 +16,9 @@ from homing.errors import HomingError
 from homing.files import read_json, sha256, write_json
 from homing.model.geolocator import load_geolocator
 from homing.sphere import haversine_km
-from homing.training import checkpoint
-from homing.training import resume as resuming
+from homing.training import checkpoint, resume
 from homing.training.checkpoint import Checkpoints
-from homing.training.data.sampler import Order, local_slice
+from homing.training.data.sampler import DistributedBatchSampler, local_slice
 from homing.training.launch.accelerate import Sizes, allocated, launch_command
 from homing.training.optimiser import learning_rate
 from homing.training.progress import Progress
@@ -30,8 +29,11 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_an_epoch_has_each_photo_once_in_another_order():
-    order = Order(photos=103, global_batch=10, seed=3)
-    epochs = [np.concatenate([order.batch(epoch, step) for step in range(order.steps_per_epoch)]) for epoch in (0, 1)]
+    sampler = DistributedBatchSampler(photos=103, global_batch=10, seed=3)
+    epochs = [
+        np.concatenate([sampler.global_items(epoch, step) for step in range(sampler.steps_per_epoch)])
+        for epoch in (0, 1)
+    ]
     assert all(sorted(epoch) == list(range(103)) for epoch in epochs)
     assert (epochs[0] != epochs[1]).any()
 
@@ -69,9 +71,9 @@ def test_the_first_process_sums_the_newest_checkpoint_once_and_the_others_take_i
         checkpoints.save(step, {"weight": torch.ones(3)}, spec | {"progress": Progress(step).state()})
     seen = []
     monkeypatch.setattr(checkpoint, "sha256", lambda path: seen.append(path.name) or sha256(path))
-    monkeypatch.setattr(resuming, "total", lambda told: told if first else torch.tensor(2))
+    monkeypatch.setattr(resume, "reduce_sum", lambda step: step if first else torch.tensor(2))
     accelerator = SimpleNamespace(is_main_process=first, device=torch.device("cpu"))
-    _, progress = resuming.find_checkpoint(checkpoints, spec, accelerator)
+    _, progress = resume.find_checkpoint(checkpoints, spec, accelerator)
     assert progress.step == 2 and sorted(seen) == summed
 
 

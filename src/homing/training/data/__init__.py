@@ -1,1 +1,1 @@
-"""Data of a training: the sampler, prefetching, images and cached vectors."""
+"""Training data: the sampler, prefetching, images and cached embeddings."""

@@ -1,4 +1,4 @@
-"""Images for training, by photo: decoded by threads, each time or once into memory where they all fit."""
+"""Images of training photos, decoded by threads: each time, or once into a cache if they all fit into memory."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,15 +18,16 @@ if TYPE_CHECKING:
     from homing.photos.shards import ShardReader
 
 SMALLEST_CROP = 0.8  # of the side
-WHOLE = (0.0, 0.0, 1.0)
+WHOLE_IMAGE = (0.0, 0.0, 1.0)  # top, left, size
 CACHE_BYTES = 1_500_000_000
-CHUNK = 16  # images that a thread does at a time
+CHUNK = 16  # images per task of a thread
 
 
-class Images:
-    """The images of `photo_ids` as uint8 tensors of one side.
+class ImageLoader:
+    """Loads the images of `photo_ids` as uint8 tensors of one side.
 
-    views: how many views of a place are given, all of them or 1; of several stored ones, 1 is drawn anew in each epoch.
+    views: how many views of a place to load, all stored ones or 1. If 1 of several, it is drawn anew in each epoch.
+    augment: crop at random in training. Raises HomingError if a photo has no image.
     """
 
     def __init__(
@@ -54,18 +55,18 @@ class Images:
         self.cached = np.zeros(len(self.rows) * self.stored_views, dtype=bool)
 
     def batch(self, items: np.ndarray, epoch: int | None) -> Tensor:
-        """uint8 (n, 3, side, side), or (n, views, 3, side, side) of several views.
+        """Return images, uint8 (n, 3, side, side), or (n, views, 3, side, side) for several views.
 
-        Augmented when `epoch` is given, by a draw of seed, epoch and photo alone. In pinned memory where there is a
-        GPU. Raises HomingError naming the photo that cannot be decoded.
+        They are augmented if `epoch` is given; the crop depends on seed, epoch and photo only. In pinned memory if
+        there is a GPU. Raises HomingError that names a photo which cannot be decoded.
         """
-        shape = (len(items), 3, self.side, self.side)
-        shape = shape if self.views == 1 else (len(items), self.views, *shape[1:])
-        with torch.inference_mode(False):  # the threads write into it, outside of the caller's inference mode
+        views = () if self.views == 1 else (self.views,)
+        shape = (len(items), *views, 3, self.side, self.side)
+        with torch.inference_mode(False):  # the threads write to it outside the caller's inference mode
             images = torch.empty(shape, dtype=torch.uint8, pin_memory=torch.cuda.is_available())
         parts = [slice(start, start + CHUNK) for start in range(0, len(items), CHUNK)]
         for _ in self.pool.map(lambda part: self._fill(images[part], items[part], epoch), parts):
-            pass  # wait, and raise what a thread has raised
+            pass  # wait, and raise the exceptions of the threads
         return images
 
     def _fill(self, images: Tensor, items: np.ndarray, epoch: int | None) -> None:
@@ -82,19 +83,19 @@ class Images:
         return int(photo_rng(self.seed, epoch, f"{self.photo_ids[item]} view").integers(self.stored_views))
 
     def _image(self, item: int, view: int, epoch: int | None) -> Tensor:
-        corner = WHOLE
+        window = WHOLE_IMAGE
         if self.augment and epoch is not None:
             top, left, size = photo_rng(self.seed, epoch, self.photo_ids[item]).random(3)
-            corner = (top, left, SMALLEST_CROP + (1 - SMALLEST_CROP) * size)
-        return crop(self._stored(item, view), corner, self.side)
+            window = (top, left, SMALLEST_CROP + (1 - SMALLEST_CROP) * size)
+        return crop(self._stored(item, view), window, self.side)
 
     def _stored(self, item: int, view: int) -> Tensor:
-        """The centre square, as it was decoded or as it is kept in memory."""
+        """Return the centre square, uint8 (3, s, s), from the cache or freshly decoded."""
         if self.cache is None:
             return self._decode(item, view)
         place = item * self.stored_views + view
         if not self.cached[place]:
-            self.cache[place] = crop(self._decode(item, view), WHOLE, self.stored_side)
+            self.cache[place] = crop(self._decode(item, view), WHOLE_IMAGE, self.stored_side)
             self.cached[place] = True
         return self.cache[place]
 
@@ -106,9 +107,9 @@ class Images:
 
 
 def decode_square(data: bytes, side: int) -> Tensor:
-    """The centre square of a photo's bytes, uint8 (3, s, s): at half or less of its size where `side` is still within.
+    """Decode the centre square of a photo, uint8 (3, s, s), at a half or less of its size if s is still >= `side`.
 
-    Shards hold upright RGB or grey JPEGs; what the fast decoder refuses, Pillow judges. Raises PhotoError.
+    Shards hold upright RGB or grey JPEGs. If the fast decoder refuses a photo, Pillow decides. Raises PhotoError.
     """
     try:
         height, width, *_ = simplejpeg.decode_jpeg_header(data)
@@ -120,11 +121,11 @@ def decode_square(data: bytes, side: int) -> Tensor:
         return square(np.asarray(decode_image(data)))
 
 
-def kept_patches(patches: int, share: float, seed: int, epoch: int, photo_ids: Sequence[str]) -> Tensor | None:
-    """Which patches each photo is seen by, (n, k) in order, where a `share` is left out; None when it is 0.
+def sample_patches(patches: int, share: float, seed: int, epoch: int, photo_ids: Sequence[str]) -> Tensor | None:
+    """Return the sorted indices (n, k) of the patches to keep when a `share` is dropped; None if the share is 0.
 
-    Drawn by seed, epoch and photo alone, so that it is the same for any number of processes. Li et al., "Scaling
-    Language-Image Pre-training via Masking" (FLIP), CVPR 2023.
+    They depend on seed, epoch and photo only, so that they are the same for any number of processes. Li et al.,
+    "Scaling Language-Image Pre-training via Masking" (FLIP), CVPR 2023.
     """
     if not share:
         return None

@@ -1,4 +1,4 @@
-"""Batches loaded ahead of the step in a thread, and how long the step waited for them all the same."""
+"""Prefetching: batches are loaded in a thread while the step before them runs."""
 
 import time
 from collections import deque
@@ -6,29 +6,31 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from homing.training.data.sampler import Batch
-
+Item = TypeVar("Item")
 Loaded = TypeVar("Loaded")
 
-DEPTH = 2  # batches ahead of the one in work: one that is ready, one under way
+DEPTH = 2  # batches prefetched beyond the current one: one ready, one being loaded
 
 
-def load_ahead(load: Callable[[Batch], Loaded], batches: Iterable[Batch]) -> Iterator[tuple[Batch, Loaded, float]]:
-    """Each batch, what `load` gives for it, and the seconds waited. An exception of `load` is raised at its batch."""
+def prefetch(load: Callable[[Item], Loaded], items: Iterable[Item]) -> Iterator[tuple[Item, Loaded, float]]:
+    """Yield each item, the result of `load` for it, and the seconds waited for it.
+
+    An exception of `load` is raised when its item is reached.
+    """
     pool = ThreadPoolExecutor(1)
-    coming: deque[tuple[Batch, Future[Loaded]]] = deque()
+    pending: deque[tuple[Item, Future[Loaded]]] = deque()
     try:
-        for batch in batches:
-            coming.append((batch, pool.submit(load, batch)))
-            if len(coming) > DEPTH:
-                yield _waited_for(*coming.popleft())
-        while coming:
-            yield _waited_for(*coming.popleft())
+        for item in items:
+            pending.append((item, pool.submit(load, item)))
+            if len(pending) > DEPTH:
+                yield _wait(*pending.popleft())
+        while pending:
+            yield _wait(*pending.popleft())
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _waited_for(batch: Batch, loading: "Future[Loaded]") -> tuple[Batch, Loaded, float]:
+def _wait(item: Item, future: "Future[Loaded]") -> tuple[Item, Loaded, float]:
     started = time.monotonic()
-    loaded = loading.result()
-    return batch, loaded, time.monotonic() - started
+    loaded = future.result()
+    return item, loaded, time.monotonic() - started

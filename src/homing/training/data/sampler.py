@@ -8,9 +8,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Batch:
-    """A global batch as one process sees it: its own items, and all processes' items in order, padded.
+    """A global batch of N items as one process sees it, n of them its own.
 
-    `real` is false where an item only fills up the last process's share; `rows` are the own items' places among all.
+    items: (n,) own items. real: (n,) false for padding, which fills up the last process's share. all_items, all_real:
+    (N,) those of all processes in order. rows: (n,) positions of the own items among all.
     """
 
     step: int
@@ -22,13 +23,13 @@ class Batch:
     rows: np.ndarray
 
     def part(self, own: slice) -> "Batch":
-        """The same batch with some of the own items."""
+        """Return the batch with a slice of the own items."""
         return replace(self, items=self.items[own], real=self.real[own], rows=self.rows[own])
 
 
 @dataclass(frozen=True)
-class Order:
-    """The order of `photos` items in batches of `global_batch`; the last batch of an epoch may be smaller."""
+class DistributedBatchSampler:
+    """Shuffled global batches of `photos` items. The last batch of an epoch may be smaller."""
 
     photos: int
     global_batch: int
@@ -36,34 +37,35 @@ class Order:
 
     @property
     def steps_per_epoch(self) -> int:
+        """The number of global batches of an epoch."""
         return -(-self.photos // self.global_batch)
 
-    def batch(self, epoch: int, step: int) -> np.ndarray:
-        """Items of one global batch (step counts within the epoch). Each item is in exactly one batch of an epoch."""
+    def global_items(self, epoch: int, step: int) -> np.ndarray:
+        """Return the items (N,) of a global batch; `step` counts within the epoch. An epoch has each item once."""
         return _permutation(self.seed, epoch, self.photos)[step * self.global_batch : (step + 1) * self.global_batch]
 
-    def view(self, step: int, process: int, processes: int) -> Batch:
-        """The batch of a step, counted from the beginning of the training, as one of the processes sees it."""
+    def local_batch(self, step: int, rank: int, world_size: int) -> Batch:
+        """Return the batch of a step as process `rank` sees it; `step` counts from the beginning of the training."""
         epoch, step_in_epoch = divmod(step, self.steps_per_epoch)
-        batch = self.batch(epoch, step_in_epoch)
-        slices = [local_slice(batch, number, processes) for number in range(processes)]
-        items, real = slices[process]
-        everyone = (np.concatenate(part) for part in zip(*slices, strict=True))
-        return Batch(step, epoch, items, real, *everyone, rows=process * len(items) + np.arange(len(items)))
+        global_items = self.global_items(epoch, step_in_epoch)
+        slices = [local_slice(global_items, number, world_size) for number in range(world_size)]
+        items, real = slices[rank]
+        all_items, all_real = (np.concatenate(part) for part in zip(*slices, strict=True))
+        return Batch(step, epoch, items, real, all_items, all_real, rank * len(items) + np.arange(len(items)))
 
 
-@lru_cache(maxsize=2)  # an epoch's, and the next one's while it is read ahead
+@lru_cache(maxsize=2)  # an epoch's and, while prefetching, the next one's
 def _permutation(seed: int, epoch: int, photos: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(photos)
 
 
-def local_slice(batch: np.ndarray, process: int, processes: int) -> tuple[np.ndarray, np.ndarray]:
-    """The items of one process, and whether each is real (False: padding that repeats an item, so that all are equal).
+def local_slice(items: np.ndarray, rank: int, world_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the items of one process, and true for each that is real: padding repeats an item.
 
-    Processes take contiguous slices of equal length; concatenated in order, the real items are the batch.
+    Processes take contiguous slices of equal length. Concatenated in order, the real items are `items`.
     """
-    size = -(-len(batch) // processes)
-    padded = np.concatenate([batch, np.repeat(batch[:1], size * processes - len(batch))])
-    real = np.arange(size * processes) < len(batch)
-    chosen = slice(process * size, (process + 1) * size)
+    size = -(-len(items) // world_size)
+    padded = np.concatenate([items, np.repeat(items[:1], size * world_size - len(items))])
+    real = np.arange(size * world_size) < len(items)
+    chosen = slice(rank * size, (rank + 1) * size)
     return padded[chosen], real[chosen]

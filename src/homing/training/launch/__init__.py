@@ -1,1 +1,1 @@
-"""Launch a training job: its spec, Accelerate, its processes."""
+"""Launching of training jobs: their spec, Accelerate, their processes."""

@@ -1,4 +1,4 @@
-"""Start a training module through Accelerate: one process, several on a machine, or several machines under SLURM."""
+"""Launch a training module with Accelerate: one process, several on a node, or several nodes under SLURM."""
 
 import logging
 import os
@@ -14,14 +14,14 @@ from typing import Any
 
 from homing.errors import HomingError, TransientError
 from homing.files import write_json
-from homing.training.launch.processes import TERMINAL, die_with_parent, told_error
+from homing.training.launch.processes import TERMINAL, die_with_parent, read_error
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """The machines, and the processes, GPUs and cores of each."""
+    """The number of nodes, and of processes, GPUs and cores per node."""
 
     nodes: int
     processes: int
@@ -30,13 +30,14 @@ class Sizes:
 
     @property
     def cores_per_process(self) -> int:
+        """The cores of each process, at least one."""
         return max(1, self.cores // self.processes)
 
 
 def allocated(resources: Mapping[str, Any], threads: int, processes_per_node: int | None) -> Sizes:
-    """The sizes of a rule's resources, which a profile may have set: `nodes`, and the GPUs of `gpu` or `gres`.
+    """Return the sizes given by a rule's resources: `nodes`, and the GPUs of `gpu` or `gres`.
 
-    On each node there is one process per GPU, or one where there is none, unless the configuration says otherwise.
+    Without `processes_per_node` each node runs one process per GPU, or one if it has no GPU.
     """
     gres = str(resources.get("gres") or "").split(":")
     gpus = int(resources.get("gpu") or (gres[-1] if gres[0] == "gpu" else 0))
@@ -44,9 +45,9 @@ def allocated(resources: Mapping[str, Any], threads: int, processes_per_node: in
 
 
 def launch(module: str, spec: Mapping[str, Any], sizes: Sizes) -> None:
-    """Write a spec and run `python -m module` on it. Raises the error of the first process to fail.
+    """Write a spec and run `python -m module` on it. Raises the error reported by the first process to fail.
 
-    One that was killed or met a defect has left none: what is raised then is transient.
+    If none was reported (a process was killed or crashed), raises TransientError.
     """
     write_json(spec["path"], spec)
     command = launch_command(module, spec["path"], sizes, job_id=os.environ.get("SLURM_JOB_ID"))
@@ -56,36 +57,44 @@ def launch(module: str, spec: Mapping[str, Any], sizes: Sizes) -> None:
     log.info("%s", shlex.join(command))
     status = run_logged(command, environment)
     if status:
-        raise told_error(spec) or TransientError(
-            f"{module}: ended with status {status}; its messages are above, and the retry resumes"
+        raise read_error(spec) or TransientError(
+            f"{module}: ended with status {status}; its messages are above, and a retry resumes"
         )
 
 
 def run_logged(command: list[str], environment: Mapping[str, str]) -> int:
-    """Run a command, its output line by line in our log; returns its status.
+    """Run a command, log its output line by line, and return its exit status.
 
-    It dies with this process. A SIGTERM is handed on, and its processes are waited for: they save and stop.
+    It dies with this process. SIGTERM is forwarded to it, and its processes are waited for: they save and stop.
     """
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
-    with subprocess.Popen(command, env=environment, preexec_fn=die_with_parent, **pipes) as process:
-        before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    with subprocess.Popen(
+        command,
+        env=environment,
+        preexec_fn=die_with_parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        previous = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        assert process.stdout is not None
         for line in process.stdout:
             log.info("%s", line.rstrip())
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous)
     return process.returncode
 
 
 def cpu_flag(sizes: Sizes) -> str:
-    """Accelerate's switch for training without GPUs."""
+    """Return the value of ACCELERATE_USE_CPU: "true" without GPUs."""
     return "false" if sizes.gpus and Path("/dev/nvidiactl").exists() else "true"
 
 
 def launch_command(module: str, spec_path: str, sizes: Sizes, job_id: str | None) -> list[str]:
-    """The command line of the launch.
+    """Return the command line of the launch. Raises HomingError for several nodes without SLURM.
 
     Several processes need `--multi_gpu` even on CPUs: `--cpu --num_processes 2` starts one process (accelerate 1.15).
-    Over several nodes the batch script has no SLURM variables but the job's id, so that rank and address are found in
-    the tasks that srun starts, one per node; `static` rendezvous keeps rank 0 on the first node.
+    On several nodes the batch script only knows the job's id, so rank and address are determined in the tasks that
+    srun starts, one per node. The `static` rendezvous keeps rank 0 on the first node.
     """
     nodes, processes = sizes.nodes, sizes.processes
     python = [sys.executable, "-m", "accelerate.commands.launch", "--mixed_precision", "no", "--dynamo_backend", "no"]

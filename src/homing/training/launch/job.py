@@ -1,4 +1,4 @@
-"""From a rule to a training job: its spec, its checkpoints, its launch."""
+"""The training job of a rule: its spec, its checkpoints, its launch."""
 
 import time
 import uuid

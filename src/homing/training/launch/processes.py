@@ -1,4 +1,4 @@
-"""What a launcher and the processes it starts agree on."""
+"""The protocol between a launcher and its processes: lifetime, terminal, errors."""
 
 import ctypes
 import json
@@ -12,26 +12,26 @@ from typing import Any
 from homing.errors import HomingError, TransientError
 from homing.files import read_json
 
-# The terminal of the rule's job, for processes whose own output goes through a pipe into the log.
+# Environment variable with the terminal of the rule's job, since the output of its processes is piped into the log.
 TERMINAL = "HOMING_TERMINAL"
 
 
 def die_with_parent() -> None:
-    """Have the kernel end this process when its launcher dies, so that it does not train on beside the retry.
+    """Have the kernel send SIGTERM to this process when its launcher dies, so that it does not compete with the retry.
 
-    By SIGTERM, on which a training saves and stops: a job that is cancelled loses its launcher first.
+    On SIGTERM a training saves and stops: in a cancelled job the launcher dies first. Linux only.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def error_file(spec: Mapping[str, Any]) -> Path:
-    """Where a process of a launch leaves its error for the launcher when it fails."""
+    """Return the file in which a failing process reports its error to the launcher."""
     return Path(spec["path"]).with_name(f"error-{spec['launch']}.json")
 
 
-def tell_launcher(spec: Mapping[str, Any], error: HomingError) -> None:
-    """Leave the error that the job ends with; the first process to fail has the word."""
+def report_error(spec: Mapping[str, Any], error: HomingError) -> None:
+    """Report the error that the job ends with. Only the first process to fail is heard."""
     try:
         descriptor = os.open(error_file(spec), os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     except FileExistsError:
@@ -40,9 +40,9 @@ def tell_launcher(spec: Mapping[str, Any], error: HomingError) -> None:
         json.dump({"transient": isinstance(error, TransientError), "message": str(error)}, file)
 
 
-def told_error(spec: Mapping[str, Any]) -> HomingError | None:
-    """The error that a process of the launch has left, of its kind."""
+def read_error(spec: Mapping[str, Any]) -> HomingError | None:
+    """Return the error reported by a process of the launch, TransientError or HomingError; None if there is none."""
     if not error_file(spec).exists():
         return None
-    told = read_json(error_file(spec))
-    return (TransientError if told["transient"] else HomingError)(told["message"])
+    report = read_json(error_file(spec))
+    return (TransientError if report["transient"] else HomingError)(report["message"])
