@@ -85,13 +85,20 @@ NO_RESULT = re.compile(
     r"|TOLERANCE_SHARE|threadpool_limits)\b"
 )
 TINY = 1e-5  # smaller constants guard against rounding and division by zero: half or twice as much is as good
-# Mutants that no test can catch: (module, part of the line, kind of change) -> why the results are the same.
+# Mutants that no test can catch: module, part of the line, change -> why the results are the same.
 EQUIVALENT = {
-    ("photos/splits.py", "(count[todo] > 1)", "factor 2"): "a block that is drawn twice is as it was",
-    ("photos/splits.py", "(count[todo] > 1)", "plus/minus 1"): "a block that is drawn twice is as it was",
-    ("photos/splits.py", "(count[todo] > 1)", "comparison"): "a block that is drawn twice is as it was",
-    ("labels/rasters.py", "self.rules.nearest_km > 0", "comparison"): "nothing is nearer than 0 km",
-}
+    ("model/smoothing.py", "squares <= chord**2", "squares <= chord**2 -> squares < chord ** 2"):
+        "a cell at exactly the radius has no weight",
+    ("labels/borders.py", "area[entry] < owner", "area[entry] < owner -> area[entry] <= owner"):
+        "as near a point of the same area",
+    ("photos/splits.py", "> 1)]", "1 -> 0"): "a block that is drawn twice is as it was",
+    ("photos/splits.py", "> 1)]", "count[here] > 1 -> count[here] >= 1"): "a block that is drawn twice is as it was",
+    ("labels/rasters.py", "self.rules.nearest_km > 0", "self.rules.nearest_km > 0 -> self.rules.nearest_km >= 0"):
+        "nothing is nearer than 0 km",
+    ("refine/retrieve.py", "row < best.row[queries]", "row < best.row[queries] -> row <= best.row[queries]"):
+        "a row that replaces itself",
+    ("geocells/methods/divide.py", "own.photos.sum() < 2 * min_photos", "2 -> 1"): "no cut leaves enough on both sides",
+}  # fmt: skip
 
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,
@@ -199,13 +206,19 @@ def mutants_of(room: str, module: str) -> list[Mutant]:
             end = starts[(replaced.end_lineno or replaced.lineno) - 1] + (replaced.end_col_offset or 0)
             before = " ".join(source[start:end].decode().split())
             whole_line = source[starts[replaced.lineno - 1] : starts[replaced.lineno]].decode()
-            if not NO_RESULT.search(whole_line) and not _is_equivalent(module, whole_line, kind):
+            if not NO_RESULT.search(whole_line) and not _is_equivalent(
+                module, whole_line, f"{before} -> {_bare(after)}"
+            ):
                 found.append(Mutant(room, module, replaced.lineno, kind, before, after, start, end))
     return sorted(found, key=lambda mutant: (mutant.start, mutant.kind, mutant.after))
 
 
-def _is_equivalent(module: str, line: str, kind: str) -> bool:
-    return any(module == own and part in line and kind == of_kind for own, part, of_kind in EQUIVALENT)
+def _is_equivalent(module: str, line: str, change: str) -> bool:
+    return any(module == own and part in line and change == of for own, part, of in EQUIVALENT)
+
+
+def _bare(source: str) -> str:
+    return source[1:-1] if source.startswith("(") and source.endswith(")") else source
 
 
 def arithmetic(node: ast.AST) -> Iterator[ast.AST]:

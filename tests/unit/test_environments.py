@@ -116,6 +116,14 @@ def test_every_package_that_is_imported_is_declared():
     assert not {module for module, names in needed.items() if not names & declared}
 
 
+def test_messages_name_only_programs_that_the_packages_bring():
+    """GDAL's wheels bring none of its programs; `rio` comes with rasterio."""
+    programs = re.compile(r"\b(gdal_?(edit|info|warp|_translate|calc)\w*|ogr2ogr|ogrinfo)\b")
+    sources = [*(ROOT / "src").rglob("*.py"), *(ROOT / "docs").rglob("*.md")]
+    assert len(sources) > 200
+    assert not [path.name for path in sources if programs.search(path.read_text(encoding="utf-8"))]
+
+
 def test_what_is_installed_is_what_is_locked():
     def installed(name: str) -> str | None:
         try:

@@ -48,13 +48,6 @@ def modules_of(place: str) -> list[Path]:
     return [path for path in structure.modules().values() if path == whole or whole in path.parents]
 
 
-def reached(path: Path) -> set[str]:
-    """Packages imported by a module or by any homing module it imports, at the top or inside a function."""
-    name = next(name for name, file in structure.modules().items() if file == path)
-    names = {name} | structure.reachable(structure.module_graph(), name)
-    return set().union(*(structure.packages(structure.modules()[name]) for name in names))
-
-
 def loaded_at_once(path: Path) -> set[str]:
     """Packages that are imported before the first function is called."""
     found, waiting, seen = set(), [path], {path}
@@ -116,7 +109,7 @@ def test_functions_fit_on_a_screen():
 def test_no_module_meets_both_halves():
     """The command line calls rooms of both, each imported late."""
     library = {path for path in structure.modules().values() if structure.LIBRARY / "cli" not in path.parents}
-    found = {str(path): reached(path) for path in library}
+    found = {str(path): structure.reached(path) for path in library}
     assert {path: packages for path, packages in found.items() if packages & GEO and packages & MODEL} == {}
     assert sum(bool(packages & GEO) for packages in found.values()) > 20, "the geo half is no longer seen"
     assert sum(bool(packages & MODEL) for packages in found.values()) > 20, "the model half is no longer seen"
@@ -139,7 +132,7 @@ def test_small_rooms_stand_on_little():
     for place, allowed in MAY_REACH.items():
         paths = modules_of(place)
         assert paths, place
-        foreign[place] = set().union(*map(reached, paths)) - allowed - {"homing"} - sys.stdlib_module_names
+        foreign[place] = set().union(*map(structure.reached, paths)) - allowed - {"homing"} - sys.stdlib_module_names
     assert {place: found for place, found in foreign.items() if found} == {}
 
 

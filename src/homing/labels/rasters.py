@@ -150,7 +150,7 @@ class Raster:
         if dataset.crs is None:
             raise HomingError(f"{path}: no coordinate reference system; assign one, for instance EPSG:4326")
         if self.affine.b or self.affine.d:
-            raise HomingError(f"{path}: its rows are rotated; warp it to EPSG:4326 (gdalwarp -t_srs EPSG:4326)")
+            raise HomingError(f"{path}: its rows are rotated; warp it to EPSG:4326 (rio warp --dst-crs EPSG:4326)")
         self.geographic = dataset.crs.is_geographic
         if self.geographic:
             self._check_degrees()
@@ -163,7 +163,7 @@ class Raster:
         if min(left, right) < -360.5 or max(left, right) > 360.5 or min(bottom, top) < -91 or max(bottom, top) > 91:
             raise HomingError(
                 f"{self.path}: says it is in degrees ({self.dataset.crs}) and reaches from {left:g}, {bottom:g} to "
-                f"{right:g}, {top:g}; assign its true coordinate reference system (gdal_edit.py -a_srs)"
+                f"{right:g}, {top:g}; assign its true coordinate reference system (rio edit-info --crs)"
             )
 
     def _parallels(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -191,7 +191,7 @@ class Raster:
         if np.nanmax(np.abs(deviations), initial=0) > 1e-6 or np.isnan(step).all():
             raise HomingError(
                 f"{self.path}: its rows are not parallels ({self.dataset.crs}); warp it to EPSG:4326 "
-                "(gdalwarp -t_srs EPSG:4326)"
+                "(rio warp --dst-crs EPSG:4326)"
             )
         return inverse(centre_x, y)[1], level, here - step * self.width / 2, step
 
@@ -251,7 +251,7 @@ class Raster:
             if self.dataset.get_tag_item(name, dm="TIFF", bidx=1) is None:
                 raise HomingError(
                     f"{self.path}: the tile at row {window.row_off}, column {window.col_off} is missing; "
-                    "retrieve it again, or set nodata if it is meant to be empty (gdal_edit.py -a_nodata)"
+                    "retrieve it again, or set nodata if it is meant to be empty (rio edit-info --nodata)"
                 )
         return self.dataset.read(1, window=window)
 

@@ -10,8 +10,8 @@ from worlds import SETTINGS, photos_at, table
 from homing.geocells.assign import assign
 from homing.geocells.geometry.places import Places
 from homing.geocells.hierarchy import hierarchy
-from homing.geocells.methods import cuts
-from homing.geocells.methods.country import Country
+from homing.geocells.methods import cuts, semantic
+from homing.geocells.methods.country import Cells, Country
 from homing.geocells.methods.cuts import cut_around_fullest, great_circle_cuts, grow_clusters
 from homing.geocells.methods.divide import Limits, divide
 from homing.geocells.methods.kmeans import centroid_count, kmeans_cells, lloyd
@@ -216,6 +216,23 @@ def test_reasons_that_lie_in_the_numbers():
     assert reason([119], 40, 59) == [none] and reason([120], 40, 60) == [cut]
     small = "its country has fewer photos than min_photos"
     assert reason([10, 9], 20, 60) == [small] * 2 and reason([10, 10], 20, 60) == [SPARSE] * 2
+
+
+@pytest.mark.parametrize(("most", "joined"), [(60, 1), (59, 2)])
+def test_cells_that_are_joined_hold_no_more_than_the_maximum(most, joined):
+    """After cuts for the radius: cells of 41 and 19 photos, of which the second has one too few."""
+    shapes = [shapely.box(0, 40, 1, 41), shapely.box(1, 40, 2, 41)]
+    areas = table([(f"A.{row}", "a", "A", "r", "AAA", "AAA", shape) for row, shape in enumerate(shapes)])
+    places = np.concatenate([np.linspace([40.1, 0.1], [40.9, 0.9], 41), np.linspace([40.1, 1.1], [40.9, 1.9], 19)])
+    country, _ = Country.of(areas, photos_at(places, "AAA"))
+    cells = Cells(country.geometry, country.area, [np.array([0]), np.array([1])])
+    found = semantic._merge_small_cells(cells, country, limits(20, most, 500.0))
+    assert len(found.land) == joined and len(found.areas) == joined
+    assert sorted(row for rows in found.areas for row in rows) == [0, 1]
+    assert shapely.area(found.land).sum() == pytest.approx(2)
+    np.testing.assert_array_equal(found.cell, 0 if joined == 1 else country.area)
+    narrow = semantic._merge_small_cells(cells, country, limits(20, most, 80.0))
+    assert len(narrow.land) == 2  # together they reach 90 km
 
 
 # Merging

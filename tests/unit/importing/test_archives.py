@@ -42,7 +42,7 @@ def content(container) -> dict[str, bytes]:
 @settings(max_examples=60, deadline=None)
 @given(files=st.dictionaries(PATHS, st.binary(max_size=2000), max_size=8), cuts=st.lists(st.floats(0, 1), max_size=3),
        style=st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]))  # fmt: skip
-def test_a_tar_in_chunks_is_what_tarfile_reads_of_the_whole(tmp_path_factory, files, cuts, style):
+def test_a_tar_in_chunks_reads_as_tarfile_reads_the_whole(tmp_path_factory, files, cuts, style):
     folder, whole = tmp_path_factory.mktemp("tar"), tar_of(files, style)
     edges = sorted({0, len(whole), *(int(cut * len(whole)) for cut in cuts)})
     paths = [folder / f"chunk{number:02d}" for number in range(len(edges) - 1)]
@@ -55,7 +55,7 @@ def test_a_tar_in_chunks_is_what_tarfile_reads_of_the_whole(tmp_path_factory, fi
 
 @settings(max_examples=40, deadline=None)
 @given(files=st.dictionaries(PATHS, st.binary(max_size=2000), max_size=8), packed=st.booleans(), cut=st.booleans())
-def test_a_zip_is_what_zipfile_reads_also_without_its_directory(tmp_path_factory, files, packed, cut):
+def test_a_zip_reads_as_zipfile_reads_it_also_without_its_directory(tmp_path_factory, files, packed, cut):
     path = tmp_path_factory.mktemp("zip") / "photos.zip"
     whole = zip_of(files, zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED)
     with zipfile.ZipFile(io.BytesIO(whole)) as file:
@@ -86,7 +86,7 @@ def test_an_archive_of_which_a_tenth_is_damaged_gives_all_complete_members(tmp_p
 
 
 def extents(kind: str, whole: bytes) -> dict[str, tuple[int, int]]:
-    """Where each member's header begins and its data end."""
+    """Positions where each member's header begins and its data end."""
     if kind == "tar":
         with tarfile.open(fileobj=io.BytesIO(whole)) as tar:
             return {member.name: (member.offset, member.offset_data + member.size) for member in tar}
@@ -127,7 +127,7 @@ def test_a_zip_bomb_is_inflated_no_further_than_the_limit(tmp_path, monkeypatch)
     assert len(content(Zip(tmp_path / "a.zip"))["bomb.jpg"]) == 10_000
 
 
-def test_a_folder_is_listed_in_order(tmp_path):
+def test_a_folder_is_listed_in_sorted_order(tmp_path):
     for name in ("b/2.jpg", "b/1.jpg", "a.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(name.encode())

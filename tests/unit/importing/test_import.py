@@ -50,7 +50,7 @@ def run_import(tmp_path: Path, dataset, files, share: float = 1.0):
     return outputs
 
 
-def test_bad_rows_are_rejected_with_their_reason_and_good_ones_kept(tmp_path):
+def test_invalid_rows_are_rejected_with_their_reason_and_valid_ones_kept(tmp_path):
     outputs = collection(tmp_path, ROWS)
     photos = tables.read(outputs["photos"], "photos").set_index("photo_id")
     assert set(photos.index) == {"good", "NA", "edge"}
@@ -75,14 +75,14 @@ def test_swapped_columns_stop_the_import_and_name_the_cure(tmp_path):
         collection(tmp_path, [("a", "151", "-33"), ("b", "120", "30"), ("c", "10", "50")])
 
 
-def test_too_many_rejects_fail_and_leave_a_list(tmp_path):
+def test_too_many_rejects_are_an_error_that_leaves_a_list(tmp_path):
     with pytest.raises(HomingError, match="7 of 10 rows rejected.*max_rejected_share 0.1"):
         collection(tmp_path, ROWS, share=0.1)
     assert len(pd.read_csv(tmp_path / "out/rejected_last_failure.csv")) == 7
     assert not (tmp_path / "out/photos.parquet").exists()
 
 
-def test_a_missing_column_is_named_with_what_there_is(tmp_path):
+def test_a_missing_column_is_named_with_the_columns_there_are(tmp_path):
     table = tmp_path / "photos.csv"
     table.write_text("id,lat,east\na,1,2\n")
     dataset = {"adapter": "csv_folder", "table": str(table), "images": None}
@@ -91,7 +91,7 @@ def test_a_missing_column_is_named_with_what_there_is(tmp_path):
     assert run_import(tmp_path, dataset | {"columns": {"longitude": "east"}}, [table])
 
 
-def test_bad_images_are_rejected_and_good_ones_stored(tmp_path):
+def test_unusable_images_are_rejected_and_usable_ones_stored(tmp_path):
     whole = jpeg(noise_image(60))
     huge = io.BytesIO()
     Image.new("1", (30_000, 30_000)).save(huge, "PNG")
@@ -118,7 +118,7 @@ def _png(image: Image.Image) -> bytes:
     return output.getvalue()
 
 
-def test_the_index_finds_what_tarfile_finds_over_several_shards(tmp_path):
+def test_the_index_agrees_with_tarfile_over_several_shards(tmp_path):
     images = {f"p{number}.jpg": jpeg(noise_image(60, number)) for number in range(12)}
     rows = [(name.removesuffix(".jpg"), "1", "2", name) for name in images]
     outputs = collection(tmp_path, rows, images)
@@ -178,7 +178,7 @@ def test_the_number_of_workers_does_not_change_a_byte(tmp_path):
 
 
 def scatter(tmp_path: Path, count: int) -> tuple[dict, list[Path]]:
-    """A tar with `count` photos, some of them broken, and its csv in another order, some rows twice."""
+    """Write a tar of `count` photos, some of them broken, and its CSV in another order, with some rows twice."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         for number in range(count):
@@ -194,7 +194,7 @@ def scatter(tmp_path: Path, count: int) -> tuple[dict, list[Path]]:
 
 
 def content(outputs: dict[str, str]) -> dict[str, object]:
-    """The tables' rows and the images by photo, whatever the shards they are in."""
+    """Rows of the tables and images by photo_id, whatever shards they are in."""
     found = {name: pd.read_parquet(outputs[name]).to_csv() for name in ("photos", "ledger")}
     rejected = pd.read_parquet(outputs["rejected"])
     reader = ShardReader(outputs["shards"], outputs["index"])
