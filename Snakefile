@@ -28,7 +28,7 @@ wildcard_constraints:
     run="|".join(RUNS),
     dataset="[a-z0-9_]+",
     version="[A-Za-z0-9_.-]+",
-    trunk="pretrained|finetuned",
+    encoder="pretrained|finetuned",
     photo_set="[A-Za-z0-9_]+",
     file="[^/]+",
 
@@ -61,3 +61,4 @@ rule all:
     input:
         rules.report.input,
         expand("results/runs/{run}/model", run=RUNS),
+        [path for run in RUNS for path in manifests(run)],

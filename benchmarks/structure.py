@@ -25,7 +25,7 @@ FLOORS = """
     config    photos     labels
     jobs      tables     sources     refine     model
     files     captions   confidence  embeddings toyplanet text_tables
-    errors    shipped    sphere      optics     scales    seeds     readouts  geoscore
+    errors    shipped    sphere      optics     tasks     seeds     readouts  geoscore
 """
 
 Graph = Mapping[str, frozenset[str]]
@@ -50,11 +50,12 @@ def tree(path: Path) -> ast.Module:
 @cache
 def module_graph() -> dict[str, frozenset[str]]:
     """Module -> the modules of the library that it imports, at the top or inside a function."""
-    return {name: frozenset(_imported(path) - {name}) for name, path in modules().items()}
+    return {name: (_named_in(path) & modules().keys()) - {name} for name, path in modules().items()}
 
 
-def _imported(path: Path) -> set[str]:
-    return set().union(*map(named, ast.walk(tree(path)))) & modules().keys()
+@cache
+def _named_in(path: Path) -> frozenset[str]:
+    return frozenset().union(*map(named, ast.walk(tree(path))))
 
 
 def named(node: ast.AST) -> set[str]:
@@ -105,7 +106,7 @@ def arrows_back(graph: Graph) -> list[str]:
 
 def circles(graph: Graph) -> list[list[str]]:
     """Nodes that import each other, directly or through others: the strongly connected components of several nodes."""
-    reached = {node: _reachable(graph, node) for node in graph}
+    reached = {node: reachable(graph, node) for node in graph}
     found = {
         tuple(sorted(other for other in reached[node] if node in reached.get(other, ())))
         for node in graph
@@ -114,7 +115,7 @@ def circles(graph: Graph) -> list[list[str]]:
     return [list(circle) for circle in sorted(found)]
 
 
-def _reachable(graph: Graph, start: str) -> set[str]:
+def reachable(graph: Graph, start: str) -> set[str]:
     """The nodes that can be reached from `start`; `start` itself only through a circle."""
     found: set[str] = set()
     waiting = [start]
@@ -137,7 +138,19 @@ def function_lengths() -> dict[str, int]:
 
 def packages(path: Path) -> frozenset[str]:
     """Top-level names of all that a file imports, at the top or inside a function."""
-    return frozenset(name.split(".")[0] for node in ast.walk(tree(path)) for name in named(node))
+    return frozenset(name.split(".")[0] for name in _named_in(path))
+
+
+def reached(path: Path) -> frozenset[str]:
+    """Top-level names of all that a file imports, and of what the modules of the library import which it reaches so."""
+    names = _named_in(path) & modules().keys()
+    found = names.union(*(_closure()[name] for name in names))
+    return packages(path).union(*(packages(modules()[name]) for name in found))
+
+
+@cache
+def _closure() -> dict[str, set[str]]:
+    return {name: reachable(module_graph(), name) for name in module_graph()}
 
 
 def summary() -> dict[str, object]:

@@ -1,21 +1,50 @@
 # Every prediction file of a photo set is scored by the same evaluator, baselines included.
-from homing import readouts
+
+
+def prediction_files(wildcards):
+    """All predictions of a photo set, by readout, and those of the tasks."""
+    photo_set = wildcards.get("photo_set", "test")
+    files = made("predict_photos", "tasks", photo_set=photo_set)
+    for readout in readouts.READOUTS:
+        files |= made(readout.rule, readout.name, photo_set=photo_set)
+    return files
+
+
+def truth(wildcards):
+    """Photos and labels of a photo set and of the training photos; of a benchmark also its leaks."""
+    dataset, own = set_dataset(wildcards), run_dataset(wildcards)
+    return (
+        photo_files(dataset, "photos")
+        | made("label_photos", "labels", dataset=dataset)
+        | photo_files(own, "photos", "train_")
+        | made("label_photos", "labels", "train_", dataset=own)
+        | ({} if dataset == own else made("find_leaks", "leaks"))
+    )
+
+
+def evaluation_keys(wildcards):
+    """How a photo set is scored, within what reach an answer has a country, and of benchmarks what a leak is."""
+    keys = ["seed", "evaluate.radii_km", "labels.boundaries.nearest_km"]
+    return keys + ([] if set_dataset(wildcards) == run_dataset(wildcards) else ["decontaminate.by"])
+
+
+def run_metrics(wildcards):
+    """The metrics of a run's photo sets."""
+    files = [made("evaluate_predictions", "metrics", photo_set=photo_set) for photo_set in photo_sets(wildcards.run)]
+    return {
+        "metrics": [one["metrics"] for one in files],
+        "metrics_manifests": [one["evaluate_predictions_manifest"] for one in files],
+    }
 
 
 rule evaluate_predictions:
     input:
         unpack(truth),
-        unpack(leak_table),
-        **{
-            name: f"results/runs/{{run}}/predictions/{{photo_set}}/{name}.parquet"
-            for name in [*readouts.NAMES, "tasks"]
-        },
-        splits="results/runs/{run}/splits.parquet",
-        geocells="results/runs/{run}/geocells/geocells.parquet",
-        assignments="results/runs/{run}/geocells/assignments.parquet",
-        index="results/runs/{run}/refine_index",
-        areas=f"{BOUNDARIES}/areas.parquet",
-        grid=f"{BOUNDARIES}/grid",
+        unpack(prediction_files),
+        unpack(lambda wildcards: boundaries("areas grid")),
+        **made("assign_splits", "splits"),
+        **made("make_geocells", "geocells assignments"),
+        **made("build_refine_index", "index"),
     output:
         metrics=report(
             "results/runs/{run}/metrics/{photo_set}.json",
@@ -23,6 +52,7 @@ rule evaluate_predictions:
             category="Figures",
             labels={"run": "{run}", "file": "metrics of {photo_set}"},
         ),
+        manifest="results/runs/{run}/metrics/manifests/{photo_set}.json",
     log:
         "results/logs/{run}/evaluate_predictions/{photo_set}.log",
     benchmark:
@@ -34,7 +64,7 @@ rule evaluate_predictions:
         mem_mb=size_mb(1000, 20),
         runtime=60,
     params:
-        settings=evaluation_settings("evaluate_predictions"),
+        settings=lambda wildcards: settings("evaluate_predictions", *evaluation_keys(wildcards))(wildcards),
     message:
         "Score the {wildcards.photo_set} predictions of run {wildcards.run}"
     script:
@@ -43,9 +73,7 @@ rule evaluate_predictions:
 
 rule summarise_run:
     input:
-        metrics=lambda wildcards: expand(
-            "results/runs/{{run}}/metrics/{photo_set}.json", photo_set=photo_sets(wildcards.run)
-        ),
+        unpack(run_metrics),
     output:
         summary=report(
             "results/runs/{run}/summary.json",
@@ -54,6 +82,7 @@ rule summarise_run:
             labels={"run": "{run}", "file": "summary"},
         ),
         provenance="results/runs/{run}/provenance.json",
+        manifest="results/runs/{run}/manifests/summarise_run.json",
     log:
         "results/logs/{run}/summarise_run.log",
     benchmark:
@@ -65,7 +94,7 @@ rule summarise_run:
         mem_mb=1000,
         runtime=10,
     params:
-        settings=settings("summarise_run", *configuration.RESULT_KEYS),
+        settings=settings("summarise_run", *result_keys()),
         benchmarks="results/benchmarks",
     message:
         "Headline figures of run {wildcards.run}"
@@ -75,4 +104,4 @@ rule summarise_run:
 
 rule evaluate:
     input:
-        expand("results/runs/{run}/summary.json", run=RUNS),
+        outputs("summarise_run", run=RUNS),

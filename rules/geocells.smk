@@ -1,6 +1,19 @@
 # Semantic geocells: the partition of the land that the classifier predicts, and the cell of every photo.
 
 
+def cell_inputs(wildcards):
+    """The photos that shape the cells of a run, and the run's own."""
+    shaping, own = of_run(wildcards)["geocells"]["dataset"] or run_dataset(wildcards), run_dataset(wildcards)
+    inputs = boundaries("areas") | made("assign_splits", "splits")
+    for prefix, dataset in (("", shaping), ("run_", own)):
+        inputs |= photo_files(dataset, "photos", prefix) | made("label_photos", "labels", prefix, dataset=dataset)
+    return inputs
+
+
+# What a compared method is made by; its other keys follow from the number of cells.
+COMPARED = ("method", "min_photos", "max_photos", "optics", "levels", "s2_level", "quadtree_depth")
+
+
 rule make_geocells:
     input:
         unpack(cell_inputs),
@@ -9,6 +22,7 @@ rule make_geocells:
         hierarchy="results/runs/{run}/geocells/hierarchy.parquet",
         assignments="results/runs/{run}/geocells/assignments.parquet",
         quality="results/runs/{run}/geocells/quality.json",
+        manifest="results/runs/{run}/manifests/make_geocells.json",
     log:
         "results/logs/{run}/make_geocells.log",
     benchmark:
@@ -30,9 +44,10 @@ rule make_geocells:
 rule compare_geocells:
     input:
         unpack(cell_inputs),
-        quality="results/runs/{run}/geocells/quality.json",
+        **made("make_geocells", "quality"),
     output:
         comparison="results/runs/{run}/geocells/comparison.json",
+        manifest="results/runs/{run}/manifests/compare_geocells.json",
     log:
         "results/logs/{run}/compare_geocells.log",
     benchmark:
@@ -44,7 +59,12 @@ rule compare_geocells:
         mem_mb=size_mb(4000, 10),
         runtime=240,
     params:
-        settings=settings("compare_geocells", "geocells", "compare_geocells"),
+        settings=lambda wildcards: settings(
+            "compare_geocells",
+            "compare_geocells",
+            *(f"geocells.{key}" for key in COMPARED),
+            methods=of_run(wildcards)["compare_geocells"],
+        )(wildcards),
     message:
         "Put the geocells of run {wildcards.run} beside other partitions"
     script:
@@ -53,4 +73,5 @@ rule compare_geocells:
 
 rule geocells:
     input:
-        expand("results/runs/{run}/geocells/{file}", run=RUNS, file=["geocells.parquet", "report.html"]),
+        outputs("make_geocells", run=RUNS),
+        expand("results/runs/{run}/geocells/report.html", run=RUNS),

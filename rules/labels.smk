@@ -1,12 +1,30 @@
 # Labels of every photo: administrative areas, climate, weather, elevation, population, driving side, month.
 RASTERS = ["climate", "temperature", "precipitation", "elevation", "population"]
 DRIVING_SIDE = CONFIG["labels"]["driving_side"]
-BOUNDARIES = f"results/boundaries/{CONFIG['labels']['boundaries']['source']}"
-LABEL_INPUTS = {name: ancient(raw_files(CONFIG["labels"][name]["source"])) for name in RASTERS} | {
-    "photos": "results/photos/{dataset}/photos.parquet",
-    "grid": f"{BOUNDARIES}/grid",
-    "manifests": raw_manifests(*(CONFIG["labels"][name]["source"] for name in RASTERS)),
-}
+
+
+def label_inputs(wildcards):
+    """The photos, and the rasters and areas that are looked up."""
+    sources = {name: CONFIG["labels"][name]["source"] for name in RASTERS}
+    rasters = {name: ancient(raw_files(source)) for name, source in sources.items()}
+    manifests = {"raster_manifests": raw_manifests(*sources.values())}
+    return rasters | manifests | photo_files(wildcards.dataset, "photos") | boundaries("grid")
+
+
+def label_tiles(wildcards):
+    """What other jobs look up of a data set; nothing where one job does it all."""
+    count = CONFIG["labels"]["tiles"]
+    tiles = [made("label_tile", "measured", tile=number, tiles=count) for number in range(count)] if count > 1 else []
+    return {
+        "tiles": [tile["measured"] for tile in tiles],
+        "tile_manifests": [tile["label_tile_manifest"] for tile in tiles],
+    }
+
+
+def label_mb(wildcards, input):
+    """Memory that grows with the photos: some columns of all of them, beside two workers with their rasters' cache."""
+    photos = Path(input.photos)
+    return 6000 + (photos.stat().st_size * 20 // 1_000_000 if photos.exists() else 0)
 
 
 rule prepare_boundaries:
@@ -16,6 +34,7 @@ rule prepare_boundaries:
     output:
         areas="results/boundaries/{dataset}/{version}/areas.parquet",
         grid=directory("results/boundaries/{dataset}/{version}/grid"),
+        manifest="results/boundaries/{dataset}/{version}/manifests/prepare_boundaries.json",
     log:
         "results/logs/prepare_boundaries/{dataset}/{version}.log",
     benchmark:
@@ -36,9 +55,10 @@ rule prepare_boundaries:
 
 rule label_tile:
     input:
-        **LABEL_INPUTS,
+        unpack(label_inputs),
     output:
         measured=temp("results/labels/{dataset}/tiles/{tile}-of-{tiles}.parquet"),
+        manifest="results/labels/{dataset}/tiles/manifests/{tile}-of-{tiles}.json",
     log:
         "results/logs/label_tile/{dataset}/{tile}-of-{tiles}.log",
     benchmark:
@@ -50,7 +70,7 @@ rule label_tile:
         mem_mb=label_mb,
         runtime=240,
     params:
-        settings=settings("label_tile", "labels"),
+        settings=settings("label_tile", *(f"labels.{name}" for name in ("boundaries", *RASTERS))),
     message:
         "Look up tile {wildcards.tile} of {wildcards.tiles} of {wildcards.dataset}"
     script:
@@ -59,14 +79,15 @@ rule label_tile:
 
 rule label_photos:
     input:
-        **LABEL_INPUTS,
-        tiles=label_tiles,
-        areas=f"{BOUNDARIES}/areas.parquet",
+        unpack(label_inputs),
+        unpack(label_tiles),
+        unpack(lambda wildcards: boundaries("areas")),
         driving_side=ancient(raw_files(DRIVING_SIDE)),
-        sides_manifests=raw_manifests(DRIVING_SIDE),
+        driving_side_manifests=raw_manifests(DRIVING_SIDE),
     output:
         labels="results/labels/{dataset}/labels.parquet",
         agreement="results/labels/{dataset}/agreement.csv",
+        manifest="results/labels/{dataset}/manifests/label_photos.json",
     log:
         "results/logs/label_photos/{dataset}.log",
     benchmark:
@@ -87,4 +108,4 @@ rule label_photos:
 
 rule labels:
     input:
-        expand("results/labels/{dataset}/labels.parquet", dataset=configuration.used_datasets(CONFIG)),
+        outputs("label_photos", dataset=configuration.used_datasets(CONFIG)),

@@ -1,12 +1,39 @@
 # Photo collections become one table and tar shards each; each run divides its own into train, val and test.
 
 
+def collection_files(wildcards):
+    """What a data set is read from: the raw files of its source, the user's own table, a folder of photos."""
+    dataset = configuration.with_paths(CONFIG, CONFIG["datasets"][wildcards.dataset])
+    if "source" in dataset:
+        return {"files": ancient(raw_files(dataset["source"])), "manifests": raw_manifests(dataset["source"])}
+    return {"files": [ancient(dataset["table"] if dataset["adapter"] == "csv_folder" else dataset["images"])]}
+
+
+def import_parts(wildcards):
+    """The folders of the jobs that store the images of a data set, with their manifests; none when it has no images."""
+    dataset = CONFIG["datasets"][wildcards.dataset]
+    count = dataset.get("parts", 1) if "source" in dataset or dataset.get("images") else 0
+    parts = [made("store_photos", "part", part=f"{number:04d}", parts=f"{count:04d}") for number in range(count)]
+    return {
+        "parts": [part["part"] for part in parts],
+        "part_manifests": [part["store_photos_manifest"] for part in parts],
+    }
+
+
+def leak_inputs(wildcards):
+    """The photos of a run and of its benchmarks, with their image hashes."""
+    names = [run_dataset(wildcards), *of_run(wildcards)["evaluate"]["benchmarks"]]
+    files = [photo_files(name, "photos index") for name in names]
+    return {name: [one[name] for one in files] for name in files[0]}
+
+
 rule list_photos:
     input:
         unpack(collection_files),
     output:
         candidates=temp("results/photos/{dataset}/import/candidates.parquet"),
         rejected=temp("results/photos/{dataset}/import/rejected.parquet"),
+        manifest="results/photos/{dataset}/import/manifests/list_photos.json",
     log:
         "results/logs/list_photos/{dataset}.log",
     benchmark:
@@ -18,9 +45,9 @@ rule list_photos:
         mem_mb=2000,
         runtime=240,
     params:
-        settings=dataset_settings("list_photos"),
+        settings=settings("list_photos", "dataset"),
     message:
-        "List the photos of {wildcards.dataset} and judge their rows"
+        "List the photos of {wildcards.dataset} and validate their rows"
     script:
         "../workflow/scripts/list_photos.py"
 
@@ -28,9 +55,10 @@ rule list_photos:
 rule store_photos:
     input:
         unpack(collection_files),
-        candidates="results/photos/{dataset}/import/candidates.parquet",
+        **made("list_photos", "candidates"),
     output:
         part=temp(directory("results/photos/{dataset}/import/part-{part}-of-{parts}")),
+        manifest="results/photos/{dataset}/import/manifests/part-{part}-of-{parts}.json",
     log:
         "results/logs/store_photos/{dataset}/{part}-of-{parts}.log",
     benchmark:
@@ -44,7 +72,7 @@ rule store_photos:
         runtime=720,
         attempt=which_try,
     params:
-        settings=dataset_settings("store_photos", "shards"),
+        settings=settings("store_photos", "dataset", "shards"),
     message:
         "Check and shard the images of {wildcards.dataset}, part {wildcards.part} of {wildcards.parts}"
     script:
@@ -53,15 +81,15 @@ rule store_photos:
 
 rule import_photos:
     input:
-        candidates="results/photos/{dataset}/import/candidates.parquet",
-        rejected="results/photos/{dataset}/import/rejected.parquet",
-        parts=import_parts,
+        unpack(import_parts),
+        **made("list_photos", "candidates rejected"),
     output:
         photos="results/photos/{dataset}/photos.parquet",
         rejected="results/photos/{dataset}/rejected.parquet",
         index="results/photos/{dataset}/index.parquet",
         ledger="results/photos/{dataset}/ledger.parquet",
         shards=directory("results/photos/{dataset}/shards"),
+        manifest="results/photos/{dataset}/manifests/import_photos.json",
     log:
         "results/logs/import_photos/{dataset}.log",
     benchmark:
@@ -73,7 +101,7 @@ rule import_photos:
         mem_mb=2000,
         runtime=120,
     params:
-        settings=dataset_settings("import_photos", "max_rejected_share"),
+        settings=settings("import_photos", "dataset.views"),
     message:
         "Join the photos of {wildcards.dataset}"
     script:
@@ -85,7 +113,8 @@ rule find_leaks:
         unpack(leak_inputs),
     output:
         leaks="results/runs/{run}/leaks.parquet",
-        report="results/runs/{run}/leaks.json",
+        counts="results/runs/{run}/leaks.json",
+        manifest="results/runs/{run}/manifests/find_leaks.json",
     log:
         "results/logs/{run}/find_leaks.log",
     benchmark:
@@ -97,7 +126,7 @@ rule find_leaks:
         mem_mb=size_mb(1000, 20),
         runtime=120,
     params:
-        settings=leak_settings("find_leaks"),
+        settings=settings("find_leaks", "evaluate.benchmarks", "decontaminate"),
     message:
         "Look for photos of run {wildcards.run} that its benchmarks have too"
     script:
@@ -106,9 +135,11 @@ rule find_leaks:
 
 rule assign_splits:
     input:
-        unpack(split_inputs),
+        unpack(run_photos()),
+        unpack(leaks("leaks")),
     output:
         splits="results/runs/{run}/splits.parquet",
+        manifest="results/runs/{run}/manifests/assign_splits.json",
     log:
         "results/logs/{run}/assign_splits.log",
     benchmark:
@@ -120,7 +151,7 @@ rule assign_splits:
         mem_mb=size_mb(1000, 20),
         runtime=60,
     params:
-        settings=settings("assign_splits", "seed", "splits", "run_dataset"),
+        settings=settings("assign_splits", "seed", "splits"),
     message:
         "Divide the photos of run {wildcards.run} into train, val and test"
     script:

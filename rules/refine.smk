@@ -1,16 +1,17 @@
 # Predictions of a photo set: the classifier's, the refined ones, the places read out of them, and the baselines, all in
 # the same table.
-from homing.readouts import FURTHER
+from homing import readouts
 
 
 rule calibrate_classifier:
     input:
-        unpack(lambda wildcards: embeddings(wildcards, run_dataset(wildcards))),
-        model="results/runs/{run}/finetuned",
-        splits="results/runs/{run}/splits.parquet",
-        assignments="results/runs/{run}/geocells/assignments.parquet",
+        unpack(run_embeddings),
+        **made("finetune_geolocator", "model"),
+        **made("assign_splits", "splits"),
+        **made("make_geocells", "assignments"),
     output:
         calibration="results/runs/{run}/calibration.json",
+        manifest="results/runs/{run}/manifests/calibrate_classifier.json",
     log:
         "results/logs/{run}/calibrate_classifier.log",
     benchmark:
@@ -32,12 +33,13 @@ rule calibrate_classifier:
 rule predict_photos:
     input:
         unpack(lambda wildcards: embeddings(wildcards, set_dataset(wildcards))),
-        model="results/runs/{run}/finetuned",
-        calibration="results/runs/{run}/calibration.json",
-        splits="results/runs/{run}/splits.parquet",
+        **made("finetune_geolocator", "model"),
+        **made("calibrate_classifier", "calibration"),
+        **made("assign_splits", "splits"),
     output:
-        predictions="results/runs/{run}/predictions/{photo_set}/classifier.parquet",
+        classifier="results/runs/{run}/predictions/{photo_set}/classifier.parquet",
         tasks="results/runs/{run}/predictions/{photo_set}/tasks.parquet",
+        manifest="results/runs/{run}/predictions/{photo_set}/manifests/predict_photos.json",
     log:
         "results/logs/{run}/predict_photos/{photo_set}.log",
     benchmark:
@@ -49,7 +51,7 @@ rule predict_photos:
         mem_mb=size_mb(2000, 4),
         runtime=120,
     params:
-        settings=refine_settings("predict_photos", "top_cells"),
+        settings=settings("predict_photos", "refine.top_cells"),
     message:
         "Predict the {wildcards.photo_set} photos of run {wildcards.run}"
     script:
@@ -58,12 +60,13 @@ rule predict_photos:
 
 rule build_refine_index:
     input:
-        unpack(lambda wildcards: embeddings(wildcards, run_dataset(wildcards))),
-        photos=lambda wildcards: photo_files(run_dataset(wildcards))["photos"],
-        splits="results/runs/{run}/splits.parquet",
-        assignments="results/runs/{run}/geocells/assignments.parquet",
+        unpack(run_embeddings),
+        unpack(run_photos()),
+        **made("assign_splits", "splits"),
+        **made("make_geocells", "assignments"),
     output:
         index=directory("results/runs/{run}/refine_index"),
+        manifest="results/runs/{run}/manifests/build_refine_index.json",
     log:
         "results/logs/{run}/build_refine_index.log",
     benchmark:
@@ -75,7 +78,7 @@ rule build_refine_index:
         mem_mb=size_mb(2000, 6),
         runtime=240,
     params:
-        settings=refine_settings("build_refine_index", "optics", "seed"),
+        settings=settings("build_refine_index", "refine.optics", "seed"),
     message:
         "Cluster the training photos of run {wildcards.run} into prototypes"
     script:
@@ -84,14 +87,15 @@ rule build_refine_index:
 
 rule fit_refinement:
     input:
-        unpack(lambda wildcards: embeddings(wildcards, run_dataset(wildcards))),
-        predictions="results/runs/{run}/predictions/val/classifier.parquet",
-        photos=lambda wildcards: photo_files(run_dataset(wildcards))["photos"],
-        splits="results/runs/{run}/splits.parquet",
-        index="results/runs/{run}/refine_index",
-        hierarchy="results/runs/{run}/geocells/hierarchy.parquet",
+        unpack(run_embeddings),
+        unpack(run_photos()),
+        **made("predict_photos", "classifier", photo_set="val"),
+        **made("assign_splits", "splits"),
+        **made("build_refine_index", "index"),
+        **made("make_geocells", "hierarchy"),
     output:
         fitted="results/runs/{run}/refine.json",
+        manifest="results/runs/{run}/manifests/fit_refinement.json",
     log:
         "results/logs/{run}/fit_refinement.log",
     benchmark:
@@ -103,16 +107,16 @@ rule fit_refinement:
         mem_mb=size_mb(2000, 6),
         runtime=120,
     params:
-        settings=refine_settings(
+        settings=settings(
             "fit_refinement",
-            "top_cells",
-            "temperature",
-            "max_move_km",
-            "objective",
-            "mode_radius_km",
-            "hierarchy_weight",
-            "gate_similarity",
-            "exclude_author",
+            "refine.top_cells",
+            "refine.temperature",
+            "refine.max_move_km",
+            "refine.objective",
+            "refine.mode_radius_km",
+            "refine.hierarchy_weight",
+            "refine.gate_similarity",
+            "refine.exclude_author",
         ),
     message:
         "Fit the refinement of run {wildcards.run} on its validation photos"
@@ -123,11 +127,12 @@ rule fit_refinement:
 rule refine_predictions:
     input:
         unpack(lambda wildcards: embeddings(wildcards, set_dataset(wildcards))),
-        predictions="results/runs/{run}/predictions/{photo_set}/classifier.parquet",
-        index="results/runs/{run}/refine_index",
-        fitted="results/runs/{run}/refine.json",
+        **made("predict_photos", "classifier"),
+        **made("build_refine_index", "index"),
+        **made("fit_refinement", "fitted"),
     output:
-        predictions="results/runs/{run}/predictions/{photo_set}/refined.parquet",
+        refined="results/runs/{run}/predictions/{photo_set}/refined.parquet",
+        manifest="results/runs/{run}/predictions/{photo_set}/manifests/refine_predictions.json",
     log:
         "results/logs/{run}/refine_predictions/{photo_set}.log",
     benchmark:
@@ -139,7 +144,7 @@ rule refine_predictions:
         mem_mb=size_mb(2000, 6),
         runtime=120,
     params:
-        settings=refine_settings("refine_predictions", "top_cells"),
+        settings=settings("refine_predictions", "refine.top_cells"),
     message:
         "Refine the {wildcards.photo_set} predictions of run {wildcards.run}"
     script:
@@ -149,14 +154,15 @@ rule refine_predictions:
 rule read_out_predictions:
     input:
         unpack(lambda wildcards: embeddings(wildcards, set_dataset(wildcards))),
-        predictions="results/runs/{run}/predictions/{photo_set}/refined.parquet",
-        photos=lambda wildcards: photo_files(run_dataset(wildcards))["photos"],
-        query_photos=lambda wildcards: photo_files(set_dataset(wildcards))["photos"],
-        index="results/runs/{run}/refine_index",
-        hierarchy="results/runs/{run}/geocells/hierarchy.parquet",
-        fitted="results/runs/{run}/refine.json",
+        unpack(run_photos()),
+        unpack(lambda wildcards: photo_files(set_dataset(wildcards), "photos", "query_")),
+        **made("refine_predictions", "refined"),
+        **made("build_refine_index", "index"),
+        **made("make_geocells", "hierarchy"),
+        **made("fit_refinement", "fitted"),
     output:
-        **{name: f"results/runs/{{run}}/predictions/{{photo_set}}/{name}.parquet" for name in FURTHER},
+        **{name: f"results/runs/{{run}}/predictions/{{photo_set}}/{name}.parquet" for name in readouts.FURTHER},
+        manifest="results/runs/{run}/predictions/{photo_set}/manifests/read_out_predictions.json",
     log:
         "results/logs/{run}/read_out_predictions/{photo_set}.log",
     benchmark:
@@ -168,7 +174,7 @@ rule read_out_predictions:
         mem_mb=size_mb(2000, 6),
         runtime=120,
     params:
-        settings=refine_settings("read_out_predictions", "readout", "score_radius_km", "exclude_author"),
+        settings=settings("read_out_predictions", "refine.readout", "refine.score_radius_km", "refine.exclude_author"),
     message:
         "Read places out of the {wildcards.photo_set} predictions of run {wildcards.run}"
     script:
@@ -177,11 +183,13 @@ rule read_out_predictions:
 
 rule guess_baselines:
     input:
-        unpack(baseline_inputs),
-        splits="results/runs/{run}/splits.parquet",
+        unpack(run_photos("photos index shards")),
+        unpack(lambda wildcards: photo_files(set_dataset(wildcards), prefix="query_")),
+        **made("assign_splits", "splits"),
     output:
         constant="results/runs/{run}/predictions/{photo_set}/constant.parquet",
         thumbnail="results/runs/{run}/predictions/{photo_set}/thumbnail.parquet",
+        manifest="results/runs/{run}/predictions/{photo_set}/manifests/guess_baselines.json",
     log:
         "results/logs/{run}/guess_baselines/{photo_set}.log",
     benchmark:
@@ -193,7 +201,7 @@ rule guess_baselines:
         mem_mb=4000,
         runtime=240,
     params:
-        settings=settings("guess_baselines", "seed", "evaluate"),
+        settings=settings("guess_baselines", "seed", "evaluate.thumbnails"),
     message:
         "Guess the {wildcards.photo_set} photos of run {wildcards.run} without a model"
     script:
@@ -202,14 +210,21 @@ rule guess_baselines:
 
 rule embeddings:
     input:
-        [run_embeddings(run) for run in RUNS],
+        [
+            outputs(
+                "embed_photos",
+                run=run,
+                encoder=final_encoder(run),
+                dataset=configuration.run_config(CONFIG, run)["run_dataset"],
+            )
+            for run in RUNS
+        ],
 
 
 rule refine:
     input:
         [
-            f"results/runs/{run}/predictions/{photo_set}/{readout}.parquet"
+            outputs(rule, run=run, photo_set=photo_sets(run))
             for run in RUNS
-            for photo_set in photo_sets(run)
-            for readout in ["refined", *FURTHER]
+            for rule in ("refine_predictions", "read_out_predictions")
         ],

@@ -1,21 +1,49 @@
 # What a run hands over: a model package that `homing predict` loads, and one offline HTML page.
 
 
+def variant_summaries(wildcards):
+    """The main run's report shows its variants beside it."""
+    others = [run for run in RUNS if run != wildcards.run] if wildcards.run == RUNS[0] else []
+    return expand(rules.summarise_run.output.summary, run=others)
+
+
+def manifests(run):
+    """The manifests of all jobs of a run. Asked for, they make a run whole again after a job was killed."""
+    chosen = configuration.run_config(CONFIG, run)
+    sets = photo_sets(run)
+    once = [
+        "assign_splits",
+        "make_geocells",
+        "compare_geocells",
+        "write_captions",
+        "pretrain_clip",
+        "finetune_geolocator",
+    ]
+    once += ["calibrate_classifier", "build_refine_index", "fit_refinement", "summarise_run"]
+    once += ["find_leaks"] if chosen["evaluate"]["benchmarks"] else []
+    each = ["predict_photos", "refine_predictions", "read_out_predictions", "guess_baselines", "evaluate_predictions"]
+    embedded = {chosen["run_dataset"], *chosen["evaluate"]["benchmarks"]}
+    return [
+        *(expand(getattr(rules, rule).output.manifest, run=run)[0] for rule in once),
+        *(path for rule in each for path in expand(getattr(rules, rule).output.manifest, run=run, photo_set=sets)),
+        *expand(rules.embed_photos.output.manifest, run=run, encoder=final_encoder(run), dataset=sorted(embedded)),
+    ]
+
+
 rule package_model:
     input:
-        unpack(leak_counts),
-        model="results/runs/{run}/finetuned",
-        encoder="results/runs/{run}/pretrained",
-        geocells="results/runs/{run}/geocells/geocells.parquet",
-        hierarchy="results/runs/{run}/geocells/hierarchy.parquet",
-        index="results/runs/{run}/refine_index",
-        fitted="results/runs/{run}/refine.json",
-        calibration="results/runs/{run}/calibration.json",
-        photos=lambda wildcards: photo_files(run_dataset(wildcards))["photos"],
-        splits="results/runs/{run}/splits.parquet",
-        metrics="results/runs/{run}/metrics/test.json",
-        summary="results/runs/{run}/summary.json",
-        provenance="results/runs/{run}/provenance.json",
+        unpack(leaks("counts")),
+        unpack(run_photos()),
+        **made("finetune_geolocator", "model"),
+        **made("make_geocells", "geocells hierarchy"),
+        **made("build_refine_index", "index"),
+        **made("fit_refinement", "fitted"),
+        **made("calibrate_classifier", "calibration"),
+        **made("assign_splits", "splits"),
+        **made("evaluate_predictions", "metrics", photo_set="test"),
+        **made("summarise_run", "summary provenance"),
+        encoder=ancient(rules.pretrain_clip.output.model),
+        encoder_manifest=rules.pretrain_clip.output.manifest,
         manifests=raw_manifests(*configuration.used_sources(CONFIG)),
     output:
         package=directory("results/runs/{run}/model"),
@@ -30,7 +58,7 @@ rule package_model:
         mem_mb=size_mb(1000, 3),
         runtime=30,
     params:
-        settings=settings("package_model", "refine"),
+        settings=settings("package_model", "refine", methods=["score"]),  # asked of a package, any readout answers
     message:
         "Package the model of run {wildcards.run}"
     script:
@@ -39,12 +67,11 @@ rule package_model:
 
 rule report_labels:
     input:
-        photos="results/photos/{dataset}/photos.parquet",
-        labels="results/labels/{dataset}/labels.parquet",
-        agreement="results/labels/{dataset}/agreement.csv",
-        areas=f"{BOUNDARIES}/areas.parquet",
-        grid=f"{BOUNDARIES}/grid",
+        unpack(lambda wildcards: boundaries("areas grid")),
+        **made("import_photos", "photos"),
+        **made("label_photos", "labels agreement"),
         driving_side=ancient(raw_files(DRIVING_SIDE)),
+        driving_side_manifests=raw_manifests(DRIVING_SIDE),
     output:
         report=report(
             "results/labels/{dataset}/report.html",
@@ -72,11 +99,9 @@ rule report_labels:
 
 rule report_geocells:
     input:
-        photos=lambda wildcards: photo_files(run_dataset(wildcards))["photos"],
-        geocells="results/runs/{run}/geocells/geocells.parquet",
-        assignments="results/runs/{run}/geocells/assignments.parquet",
-        quality="results/runs/{run}/geocells/quality.json",
-        comparison="results/runs/{run}/geocells/comparison.json",
+        unpack(run_photos()),
+        **made("make_geocells", "geocells assignments quality"),
+        **made("compare_geocells", "comparison"),
     output:
         report=report(
             "results/runs/{run}/geocells/report.html",
@@ -105,23 +130,18 @@ rule report_geocells:
 
 rule make_report:
     input:
-        unpack(lambda wildcards: photo_files(run_dataset(wildcards))),
-        **{name: f"results/runs/{{run}}/predictions/test/{name}.parquet" for name in readouts.NAMES},
-        labels=lambda wildcards: f"results/labels/{run_dataset(wildcards)}/labels.parquet",
-        splits="results/runs/{run}/splits.parquet",
-        summary="results/runs/{run}/summary.json",
-        provenance="results/runs/{run}/provenance.json",
-        metrics=lambda wildcards: expand(
-            "results/runs/{{run}}/metrics/{photo_set}.json", photo_set=photo_sets(wildcards.run)
-        ),
-        geocells="results/runs/{run}/geocells/geocells.parquet",
-        assignments="results/runs/{run}/geocells/assignments.parquet",
-        quality="results/runs/{run}/geocells/quality.json",
-        comparison="results/runs/{run}/geocells/comparison.json",
-        refine_index="results/runs/{run}/refine_index",
-        captions="results/runs/{run}/captions_preview.txt",
-        pretrain_history="results/runs/{run}/pretrain_history.jsonl",
-        finetune_history="results/runs/{run}/finetune_history.jsonl",
+        unpack(run_photos("photos index shards")),
+        unpack(run_labels),
+        unpack(prediction_files),
+        unpack(run_metrics),
+        **made("assign_splits", "splits"),
+        **made("summarise_run", "summary provenance"),
+        **made("make_geocells", "geocells assignments quality"),
+        **made("compare_geocells", "comparison"),
+        **made("build_refine_index", "index", "refine_"),
+        **made("write_captions", "preview"),
+        **made("pretrain_clip", "history", "pretrain_"),
+        **made("finetune_geolocator", "history", "finetune_"),
         manifests=raw_manifests(*configuration.used_sources(CONFIG)),
         variants=variant_summaries,
     output:

@@ -1,4 +1,23 @@
 # Raw files: each is one row of config/sources.csv, verified before it is visible, with a manifest beside it.
+from homing.sources.listing import listing
+
+USED_SOURCES = configuration.used_sources(CONFIG)
+
+
+def toyplanet_files():
+    return sorted({row["url"].removeprefix("toyplanet:") for row in SOURCES if row["url"].startswith("toyplanet:")})
+
+
+def source_row(wildcards):
+    return table.source_row(SOURCES, f"{wildcards.dataset}/{wildcards.version}", wildcards.file)
+
+
+def generated(wildcards):
+    """The toy planet's file and checksums, for rows that are generated here."""
+    url = source_row(wildcards)["url"]
+    if not url.startswith("toyplanet:"):
+        return []
+    return [ancient(f"results/toyplanet/{url.removeprefix('toyplanet:')}"), "results/toyplanet/SHA256SUMS"]
 
 
 rule make_toyplanet:
@@ -54,6 +73,8 @@ rule retrieve:
     input:
         raw_manifests(*USED_SOURCES),
     params:
-        listing=lambda wildcards: listing(used_rows(), Path("results/raw"), CONFIG["mirror"], CONFIG["accept_licences"]),
+        listing=lambda wildcards: listing(
+            configuration.used_rows(CONFIG, SOURCES), Path("results/raw"), CONFIG["mirror"], CONFIG["accept_licences"]
+        ),
     message:
         "Raw files of this configuration:\n{params.listing}"

@@ -7,6 +7,6 @@ from homing.photos.leaks import find_leaks, summary
 
 with job(snakemake) as config:
     own, *others = zip(snakemake.input.photos, snakemake.input.index, strict=True)
-    leaks = find_leaks(own, dict(zip(config["benchmarks"], others, strict=True)), config["decontaminate"])
+    leaks = find_leaks(own, dict(zip(config["evaluate"]["benchmarks"], others, strict=True)), config["decontaminate"])
     tables.write(snakemake.output.leaks, leaks, "leaks")
-    write_json(snakemake.output.report, summary(leaks))
+    write_json(snakemake.output.counts, summary(leaks))

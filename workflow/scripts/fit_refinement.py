@@ -14,7 +14,7 @@ from homing.refine.table import from_table
 with job(snakemake) as config:
     files, settings = snakemake.input, config["refine"]
     validation = in_set(tables.read(files.splits, "splits"), "val")
-    predictions = tables.read(files.predictions, "predictions")
+    predictions = tables.read(files.classifier, "predictions")
     photo_ids, candidates = from_table(predictions[predictions["photo_id"].isin(validation)])
     vectors = read_in_order(files.vectors, files.photo_ids, photo_ids)
     photos = tables.read(files.photos, "photos", ["photo_id", "latitude", "longitude", "author"]).set_index("photo_id")

@@ -45,7 +45,7 @@ with job(snakemake):
             metrics={Path(path).stem: read_json(path) for path in files.metrics},
             provenance=read_json(files.provenance),
             histories={"pretrain": history(files.pretrain_history), "finetune": history(files.finetune_history)},
-            captions=Path(files.captions).read_text(encoding="utf-8").splitlines(),
+            captions=Path(files.preview).read_text(encoding="utf-8").splitlines(),
             manifests=[read_json(path) for path in files.manifests],
         )
     )

@@ -17,7 +17,7 @@ with job(snakemake) as config:
     photos = tables.read(files.photos, "photos", columns=["photo_id", "author"])
     photos = photos.merge(tables.read(files.splits, "splits"), on="photo_id", validate="1:1")
     sources = sources_of(provenance["config"], [read_json(path) for path in files.manifests])
-    leaks = read_json(files.leaks) if files.get("leaks") else None
+    leaks = read_json(files.counts) if files.get("counts") else None
     about = {
         "run": run,
         "refine": config["refine"] | read_json(files.fitted),

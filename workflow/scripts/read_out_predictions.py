@@ -12,8 +12,8 @@ from homing.refine.table import from_table, to_table
 
 with job(snakemake) as config:
     files, settings = snakemake.input, config["refine"]
-    photo_ids, refined = from_table(tables.read(files.predictions, "predictions"))
-    parameters = read_json(files.fitted) | {"score_radius_km": settings["score_radius_km"]}
+    photo_ids, refined = from_table(tables.read(files.refined, "predictions"))
+    parameters = read_json(files.fitted) | {"score_radius_km": settings.get("score_radius_km")}
 
     def retrieve(candidates: Candidates) -> Candidates:
         index, lists, authors = RefineIndex.load(files.index), Lists.load(files.index), None

@@ -10,9 +10,9 @@ from homing.refine.table import from_table, to_table
 
 with job(snakemake) as config:
     files, settings = snakemake.input, config["refine"]
-    photo_ids, candidates = from_table(tables.read(files.predictions, "predictions"))
+    photo_ids, candidates = from_table(tables.read(files.classifier, "predictions"))
     vectors = read_in_order(files.vectors, files.photo_ids, photo_ids)
     index, fitted = RefineIndex.load(files.index), read_json(files.fitted)
     best = candidates.best(settings["top_cells"])
     refined = refine(index, vectors, best, fitted["temperature"], fitted["max_move_km"])
-    tables.write(snakemake.output.predictions, to_table(photo_ids, refined), "predictions")
+    tables.write(snakemake.output.refined, to_table(photo_ids, refined), "predictions")

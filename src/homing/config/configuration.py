@@ -5,7 +5,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from functools import cache
 from typing import Any
@@ -43,21 +43,6 @@ SOURCE_KEYS = {
     "csv_folder": ("table", "source"),
     "exif_folder": ("images",),
 }
-# Sizes of a job, not of its result: they never make a rule run again.
-LAUNCH_KEYS = (
-    "nodes",
-    "processes_per_node",
-    "gpus_per_node",
-    "micro_batch",
-    "checkpoint_minutes",
-    "checkpoints_kept",
-    "tiles",
-)
-# How raw files come here, not what is in them.
-DELIVERY_KEYS = ("mirror", "link_mirror", "sources_lock", "accept_licences")
-# Who is told of it while it is made.
-REPORT_KEYS = ("trackers",)
-
 Config = dict[str, Any]
 
 
@@ -66,10 +51,6 @@ def schema() -> Config:
     """The JSON schema of the configuration."""
     text = (FOLDER / "schema.yaml").read_text(encoding="utf-8")
     return yaml.CSafeLoader(text).get_single_data()  # safe_load, an eighth of its time
-
-
-KEYS = tuple(schema()["properties"])
-RESULT_KEYS = tuple(key for key in KEYS if key not in (*DELIVERY_KEYS, *REPORT_KEYS))
 
 
 def resolve(given: Mapping[str, Any]) -> Config:
@@ -212,17 +193,6 @@ def run_config(config: Config, run: str) -> Config:
     return chosen
 
 
-def pick(config: Config, keys: Iterable[str], run: str | None = None) -> Config:
-    """The slice of the configuration that a rule depends on, without what only sizes its job or is not used."""
-    chosen = dict(run_config(config, run) if run else config)
-    chosen["datasets"] = {name: config["datasets"][name] for name in used_datasets(config)}
-    return {key: _without_launch(chosen[key]) for key in keys}
-
-
-def _without_launch(value: Any) -> Any:
-    return {key: item for key, item in value.items() if key not in LAUNCH_KEYS} if isinstance(value, dict) else value
-
-
 def expand_path(config: Config, path: str) -> str:
     """`path` with '{mirror}' replaced by the mirror folder."""
     if "{mirror}" in path and not config["mirror"]:
@@ -247,6 +217,11 @@ def used_sources(config: Config) -> list[str]:
     photos = [config["datasets"][name].get("source") for name in used_datasets(config)]
     models = [run_config(config, run)["model"]["source"] for run in runs(config)]
     return list(dict.fromkeys(source for source in [*places, *photos, *models] if source))
+
+
+def used_rows(config: Config, sources: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Return the rows of config/sources.csv that the configuration reads."""
+    return [row for source in used_sources(config) for row in source_rows(sources, source)]
 
 
 def with_members(labels: Config, sources: list[dict[str, str]]) -> Config:

@@ -5,12 +5,10 @@ that outlives the job, with a table of what became of its candidates: a job that
 full shard, and ends with the same bytes.
 """
 
-import hashlib
-import json
 import logging
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from homing.files import atomic_path
 from homing.importing.adapters import Adapter
 from homing.importing.archives import Member
 from homing.importing.recode import StoredImage, prepare
+from homing.jobs.fingerprint import of_file, of_values
 from homing.photos.images import PhotoError
 from homing.photos.shards import ShardWriter, member_name
 
@@ -50,7 +49,7 @@ def store_part(
     Images that cannot be used are in the table with their reason.
     """
     torch.set_num_threads(1)  # the images are spread over threads instead
-    folder = Path(workspace) / _fingerprint(candidates, part, settings, dataset)
+    folder = Path(workspace) / of_values([of_file(candidates), part, settings, dataset])[:16]
     shards = _ResumableShards(folder, settings["shard_megabytes"] * 1e6, dataset.get("views", 1))
     crop_bottom, min_bytes = dataset.get("crop_bottom_px", 0), dataset.get("min_bytes", 0)
     started = logged = time.monotonic()
@@ -119,14 +118,6 @@ def _prepare(data: bytes, settings: Mapping[str, Any], crop_bottom: int, min_byt
         return prepare(data, settings, crop_bottom)
     except PhotoError as error:
         return error
-
-
-def _fingerprint(candidates: str | Path, part: Sequence[int], *settings: Mapping[str, Any]) -> str:
-    """Identify the candidates, part and settings that a workspace's shards were made of."""
-    with Path(candidates).open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-    digest.update(json.dumps([list(part), *settings], sort_keys=True).encode())
-    return digest.hexdigest()[:16]
 
 
 class _ResumableShards:

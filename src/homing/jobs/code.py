@@ -1,7 +1,13 @@
-"""Fingerprints of code: which source a rule depends on, hashed so that comments and formatting do not count.
+"""Code that a script's result can depend on, definition by definition, so that an unused line changes no fingerprint.
 
-A rule depends on its script and on every homing module the script imports, directly or not, at the top or inside a
-function, or names in a string ("homing.training.pretrain"), as what it launches with `python -m`.
+A script depends on each function, class and constant that it names, and on those that they name in turn: through
+imports at the top or inside a function, and through a module named in a string ("homing.training.pretrain"), as what
+is launched with `python -m`. Of a definition its syntax tree counts, without docstrings and annotations of functions;
+comments and layout do not. Tables of `resources/` and templates that the code names count by content.
+
+The modules of NO_RESULT log, retry, launch and write: a result does not depend on how they do it.
+
+`python -m homing.jobs.code SCRIPT` prints what counts.
 """
 
 import ast
@@ -9,13 +15,30 @@ import hashlib
 import json
 import os
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 from homing.files import atomic_path, sha256
 
 SOURCE = Path(__file__).resolve().parents[2]
-FINDINGS = f"homing/__pycache__/code.{sys.implementation.cache_tag}.json"
+ANALYSED = f"homing/__pycache__/code.{sys.implementation.cache_tag}.json"
+NO_RESULT = (
+    "homing.errors",  # classes of errors
+    "homing.files",  # files appear whole or not at all
+    "homing.jobs",  # logs, retries, workers, fingerprints, provenance
+    "homing.training.launch",  # processes
+    "homing.training.meter",  # photos per second
+    "homing.training.reporter",  # log lines, trackers
+)
+# Decorators that register nothing: what they decorate counts where it is named. With others it counts at import.
+PLAIN_DECORATORS = {
+    "cache", "cached_property", "classmethod", "contextmanager", "dataclass", "jit", "lru_cache", "njit", "no_grad",
+    "overload", "property", "staticmethod", "vectorize", "wraps",
+}  # fmt: skip
+AT_IMPORT = ""  # the name of what a module runs when it is imported, whatever is used of it
+WHOLE = "*"
 
 
 def share_library() -> None:
@@ -23,50 +46,137 @@ def share_library() -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")]))
 
 
+@cache
 def fingerprint(script: str | Path) -> str:
-    """Hex digest of the script's code, of all homing modules it reaches, and of the templates beside them."""
-    findings = _findings(SOURCE)
-    modules = sorted(reachable(script))
-    templates = sorted(file for folder in {path.parent for path in modules} for file in folder.glob("templates/*"))
-    parts = [findings.of(path)[0] for path in (Path(script), *modules)] + [sha256(file) for file in templates]
-    findings.keep()
-    return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
+    """Hex digest of all that counts of a script: its code, the definitions it reaches, their tables and templates."""
+    content = {name: sorted(digests.items()) for name, digests in what_counts(script).items()}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def reachable(script: str | Path) -> set[Path]:
-    """The files of all homing modules that `script` imports, directly or through others."""
-    found: set[Path] = set()
-    waiting = [Path(script)]
+def what_counts(script: str | Path) -> dict[str, dict[str, str]]:
+    """Per file (relative to the library) the definitions that count with their digests; files count by content."""
+    analysed = _analysed(SOURCE)
+    found: dict[str, dict[str, str]] = {}
+    facts: set[Path] = set()
+    reached = reachable(script)
+    for path, names in reached.items():
+        module = analysed.of(path)
+        found[_name(path)] = {name: module.units[name].digest for name in names if name in module.units}
+        facts |= {fact for name in names if name in module.units for fact in _facts(module.units[name].strings)}
+        facts |= set(path.parent.glob("templates/*")) if set(names) - {AT_IMPORT} else set()
+    analysed.keep()
+    return found | {_name(fact): {WHOLE: sha256(fact)} for fact in sorted(facts)}
+
+
+def reachable(script: str | Path) -> dict[Path, set[str]]:
+    """The homing modules that `script` reaches, itself the first, and of each the names of the definitions."""
+    script = Path(script)
+    found: dict[Path, set[str]] = {script: set()}
+    waiting = [(script, WHOLE)]
     while waiting:
-        _, names = _findings(SOURCE).of(waiting.pop())
-        new = {_module_file(name) for name in names} - found - {None}
-        found |= new
-        waiting.extend(new)
+        path, name = waiting.pop()
+        module = _analysed(SOURCE).of(path)
+        names = set(module.units) if name == WHOLE else {name} & set(module.units)
+        if path not in found:  # its import runs it, and the packages it lies in
+            found[path] = set()
+            names.add(AT_IMPORT)
+            waiting += [(parent / "__init__.py", AT_IMPORT) for parent in _packages(path)]
+        for new in names - found[path]:
+            found[path].add(new)
+            waiting += _uses(path, module, module.units[new])
     return found
 
 
-class Findings:
-    """Digest and imports of each source, kept beside Python's bytecode: parsing is most of the time that a plan takes.
+@dataclass
+class Unit:
+    """A top-level definition: what it names, and the digest of its syntax tree."""
 
-    They hold as long as the bytes of the source, and of this module, are the same.
+    digest: str = ""
+    names: set[str] = field(default_factory=set)  # plain names
+    attributes: set[tuple[str, str]] = field(default_factory=set)  # name.attribute
+    strings: set[str] = field(default_factory=set)
+    imports: dict[str, tuple[str, str]] = field(default_factory=dict)  # inside it: alias -> (module, name)
+
+
+@dataclass
+class Module:
+    """A module's definitions by name, and its imports: alias -> (module, name, or "" for the module itself)."""
+
+    units: dict[str, Unit] = field(default_factory=dict)
+    imports: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+
+def _uses(path: Path, module: Module, unit: Unit) -> Iterator[tuple[Path, str]]:
+    """What a unit names: definitions of its own module, and of others."""
+    imports = module.imports | unit.imports
+    for name in unit.names:
+        if name in imports:
+            yield from _resolved(*imports[name], WHOLE)
+        elif name in module.units:
+            yield path, name
+    for name, attribute in unit.attributes:
+        if name in imports:
+            yield from _resolved(*imports[name], attribute)
+        elif name in module.units:
+            yield path, name
+    for alias, target in unit.imports.items():  # runs the module, even if no name of it is used
+        yield from _resolved(*target, WHOLE if "." in alias else AT_IMPORT)
+    for text in unit.strings:
+        if text.startswith("homing.") and (target := _module_file(text)):
+            yield target, WHOLE
+
+
+def _resolved(module: str, name: str, attribute: str) -> Iterator[tuple[Path, str]]:
+    """The definitions behind an import: `attribute` is what is used of a module, AT_IMPORT only that it is imported."""
+    if not _is_ours(module, name):
+        return
+    if name and (inner := _module_file(f"{module}.{name}")):
+        yield inner, attribute
+        yield from _passed_on(inner, attribute)
+    elif path := _module_file(module):
+        wanted = attribute if not name else AT_IMPORT if attribute == AT_IMPORT else name
+        yield path, wanted
+        yield from _passed_on(path, wanted)
+
+
+def _passed_on(path: Path, name: str) -> Iterator[tuple[Path, str]]:
+    """A name that a module has only imported, as __init__.py may."""
+    module = _analysed(SOURCE).of(path)
+    if name in module.imports and name not in module.units:
+        yield from _resolved(*module.imports[name], WHOLE)
+
+
+def _facts(strings: set[str]) -> Iterator[Path]:
+    """The tables of `resources/` that a definition names."""
+    for text in strings:
+        if text.endswith(".csv"):
+            for folder in (SOURCE.parent / "resources", SOURCE / "homing/shipped/resources"):
+                if (fact := folder / Path(text).name).is_file():
+                    yield fact
+
+
+class Analysed:
+    """What was found in each source, kept beside Python's bytecode: parsing is most of the time that a plan takes.
+
+    It holds as long as the bytes of the source, and of this module, are the same.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        self.sums: dict[Path, str] = {}  # of the sources that were looked at
+        self.modules: dict[Path, Module] = {}
         self.is_new = False
 
-    def of(self, source: Path) -> tuple[str, list[str]]:
-        """Digest of a source's code, and the homing modules that it imports, among names of what is in them."""
-        if source not in self.sums:
-            self.sums[source] = content = _content(source)
-            if self.kept.get(_name(source), [None])[0] != content:
-                tree = ast.parse(source.read_bytes())
-                self.kept[_name(source)] = [content, sorted(_imports(tree)), _digest(tree)]
+    def of(self, source: Path) -> Module:
+        """The definitions of a source."""
+        if source not in self.modules:
+            content = _content(source)
+            name = _name(source)
+            if self.kept.get(name, [None])[0] != content:
+                self.kept[name] = [content, _as_json(analyse(ast.parse(source.read_bytes())))]
                 self.is_new = True
-        _, names, digest = self.kept[_name(source)]
-        return digest, names
+            self.modules[source] = _from_json(self.kept[name][1])
+        return self.modules[source]
 
     def keep(self) -> None:
         """Write down what is new; a library that belongs to somebody else is left as it is."""
@@ -76,9 +186,119 @@ class Findings:
         self.is_new = False
 
 
+def analyse(tree: ast.Module) -> Module:
+    """The definitions of a module and its imports."""
+    module = Module({AT_IMPORT: Unit()})
+    for statement in tree.body:
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            module.imports |= _imports(statement)
+            continue
+        elif isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING":
+            continue
+        elif isinstance(statement, ast.If) and ast.unparse(statement.test) == "__name__ == '__main__'":
+            names = ["__main__"]
+        else:
+            names = _defined(statement)
+        for name in names:
+            _add(module.units.setdefault(name, Unit()), statement)
+    module.units[AT_IMPORT].imports |= {alias: target for alias, target in module.imports.items() if _is_ours(*target)}
+    for unit in module.units.values():
+        known = set(module.units) | set(module.imports) | set(unit.imports)
+        unit.names &= known
+        unit.attributes = {(name, attribute) for name, attribute in unit.attributes if name in known}
+        used = unit.names | {name for name, _ in unit.attributes}
+        foreign = sorted((alias, *module.imports[alias]) for alias in used & set(module.imports))
+        unit.digest = hashlib.sha256(json.dumps([unit.digest, foreign]).encode()).hexdigest()
+    return module
+
+
+def _defined(statement: ast.stmt) -> list[str]:
+    """The names that a statement defines; AT_IMPORT where it does more than that."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        plain = all(_last_name(decorator) in PLAIN_DECORATORS for decorator in statement.decorator_list)
+        return [statement.name] if plain else [statement.name, AT_IMPORT]
+    targets: list[ast.expr] = []
+    if isinstance(statement, ast.Assign):
+        targets = statement.targets
+    elif isinstance(statement, ast.AnnAssign | ast.AugAssign):
+        targets = [statement.target]
+    elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+        return []  # a docstring
+    names = [node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
+    return names or [AT_IMPORT]
+
+
+def _last_name(decorator: ast.expr) -> str:
+    while isinstance(decorator, ast.Call):
+        decorator = decorator.func
+    return decorator.attr if isinstance(decorator, ast.Attribute) else getattr(decorator, "id", "")
+
+
+def _add(unit: Unit, statement: ast.stmt) -> None:
+    """Add a statement's digest, and what it names, to a unit."""
+    statement = _bare(statement)
+    unit.digest = hashlib.sha256((unit.digest + ast.dump(statement)).encode()).hexdigest()
+    bases = set()  # names of which only an attribute is used
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            unit.attributes.add((node.value.id, node.attr))
+            bases.add(node.value)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            unit.imports |= _imports(node)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            unit.strings |= {node.value} if node.value.startswith("homing.") or node.value.endswith(".csv") else set()
+    unit.names |= {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and node not in bases}
+
+
+def _bare(statement: ast.stmt) -> ast.stmt:
+    """Without docstrings and the annotations of functions, which change no result."""
+    for node in ast.walk(statement):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            node.returns = None
+        if isinstance(node, ast.arg):
+            node.annotation = None
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = node.body[1:] or [ast.Pass()] if ast.get_docstring(node) is not None else node.body
+    return statement
+
+
+def _imports(statement: ast.Import | ast.ImportFrom) -> dict[str, tuple[str, str]]:
+    """What aliases stand for: (module, name), or (module, "") for a module itself."""
+    if isinstance(statement, ast.Import):
+        return {alias.asname or alias.name: (alias.name, "") for alias in statement.names}
+    module = "." * statement.level + (statement.module or "")
+    return {alias.asname or alias.name: (module, alias.name) for alias in statement.names}
+
+
+def _is_ours(module: str, name: str) -> bool:
+    """True for a module of the library whose code can change a result."""
+    path = f"{module}.{name}" if name else module
+    return module.split(".")[0] == "homing" and not any(f"{path}.".startswith(f"{room}.") for room in NO_RESULT)
+
+
+def _as_json(module: Module) -> list:
+    units = {
+        name: [unit.digest, sorted(unit.names), sorted(unit.attributes), sorted(unit.strings), unit.imports]
+        for name, unit in module.units.items()
+    }
+    return [units, module.imports]
+
+
+def _from_json(content: list) -> Module:
+    units = {
+        name: Unit(digest, set(names), {(one, other) for one, other in attributes}, set(strings), _pairs(imports))
+        for name, (digest, names, attributes, strings, imports) in content[0].items()
+    }
+    return Module(units, _pairs(content[1]))
+
+
+def _pairs(imports: dict[str, list[str]]) -> dict[str, tuple[str, str]]:
+    return {alias: (module, name) for alias, (module, name) in imports.items()}
+
+
 @cache
-def _findings(library: Path) -> Findings:
-    return Findings(library / FINDINGS)
+def _analysed(library: Path) -> Analysed:
+    return Analysed(library / ANALYSED)
 
 
 def _name(source: Path) -> str:
@@ -89,28 +309,9 @@ def _content(source: Path) -> str:
     return hashlib.sha256(Path(__file__).read_bytes() + source.read_bytes()).hexdigest()
 
 
-def _imports(tree: ast.Module) -> set[str]:
-    """Names of homing modules, and of what is imported from them."""
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("homing."):
-            names.add(node.value)
-    return {name for name in names if name.split(".")[0] == "homing"}
-
-
-def _digest(tree: ast.Module) -> str:
-    """Of the code without its docstrings, which are taken out of the tree."""
-    for node in ast.walk(tree):
-        if (
-            isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
-            and ast.get_docstring(node) is not None
-        ):
-            node.body = node.body[1:] or [ast.Pass()]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+def _packages(path: Path) -> list[Path]:
+    """The folders of the packages that a module of the library lies in."""
+    return [parent for parent in path.parents if parent.is_relative_to(SOURCE / "homing")]
 
 
 @cache
@@ -120,3 +321,8 @@ def _module_file(name: str) -> Path | None:
         if candidate.is_file():
             return candidate
     return None
+
+
+if __name__ == "__main__":
+    for _file, _definitions in sorted(what_counts(sys.argv[1]).items()):
+        print(_file, *sorted(filter(None, _definitions)))

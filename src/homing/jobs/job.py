@@ -10,6 +10,7 @@ from pathlib import Path
 
 from homing.errors import HomingError
 from homing.files import translate_disk_full
+from homing.jobs.fingerprint import write_manifest
 from homing.jobs.retries import recall, remember
 
 log = logging.getLogger("homing")
@@ -40,6 +41,7 @@ def job(snakemake) -> Iterator[dict]:
     try:
         with translate_disk_full():
             yield snakemake.params.settings["config"]
+            _list_outputs(snakemake.output)
     except HomingError as error:
         log.error("error: %s", error)
         remember(path, error)
@@ -49,6 +51,13 @@ def job(snakemake) -> Iterator[dict]:
         raise
     log.info("%s took %.1f s", snakemake.rule, time.monotonic() - started)
     _leave()
+
+
+def _list_outputs(output) -> None:
+    """Write the manifest of a job's outputs, for rules that have one and a script that has not written it."""
+    manifest = output.get("manifest")
+    if manifest and not Path(manifest).exists():
+        write_manifest(manifest, [path for path in output if path != manifest])
 
 
 def _leave() -> None:

@@ -5,8 +5,6 @@ died goes on with the parts that are missing; processes take them in turn and ne
 number of them gives the same bytes.
 """
 
-import hashlib
-import json
 import logging
 import os
 import sys
@@ -21,12 +19,13 @@ import torch
 
 from homing import tables
 from homing.errors import HomingError
-from homing.files import atomic_path, read_json, sha256, translate_disk_full
+from homing.files import atomic_path, read_json, translate_disk_full
+from homing.jobs.fingerprint import of_inputs, of_values
 from homing.jobs.job import start_log
 from homing.photos.shards import ShardReader
 from homing.training.checkpoint import Checkpoints
 from homing.training.launch.accelerate import allocated, launch
-from homing.training.launch.job import CHECKPOINTS, describe
+from homing.training.launch.job import CHECKPOINTS
 from homing.training.launch.processes import die_with_parent, tell_launcher
 
 log = logging.getLogger(__name__)
@@ -67,16 +66,14 @@ def embed_photos(rule: Any) -> None:
     Checkpoints(folder).remove()
 
 
-def parts_folder(inputs: Mapping[str, str], settings: Mapping[str, Any]) -> Path:
-    """Where the parts are kept: by settings, photos and the encoder's bytes, since another may be of the same size."""
-    weights = {path.name: sha256(path) for path in sorted(encoder_folder(inputs["model"]).glob("*.safetensors"))}
-    known = json.dumps([settings, describe(inputs), weights], sort_keys=True)
-    return CHECKPOINTS / "embed" / hashlib.sha256(known.encode()).hexdigest()[:16]
+def parts_folder(inputs: Mapping[str, Any], settings: Mapping[str, Any]) -> Path:
+    """Where the parts are kept: named by the settings and the content of photos and encoder."""
+    return CHECKPOINTS / "embed" / of_values([settings, of_inputs(inputs)])[:16]
 
 
 def encoder_folder(model: str | Path) -> Path:
-    """Where the tower of a trained model is: beside the heads, or in the folder itself."""
-    return Path(model) / "vision" if (Path(model) / "vision").is_dir() else Path(model)
+    """Where the encoder of a trained model is: beside the heads, or in the folder itself."""
+    return Path(model) / "encoder" if (Path(model) / "encoder").is_dir() else Path(model)
 
 
 def photos_with_images(inputs: Mapping[str, str], reader: ShardReader) -> pd.Series:
@@ -103,20 +100,20 @@ def assemble(parts: Sequence[Path], photos: int, output: str | Path) -> None:
 def embed_parts(spec: Mapping[str, Any], process: int, processes: int, device: torch.device) -> None:
     """Write those of the missing parts that fall to this process."""
     # Here, since the job that launches it would wait for libraries that it never uses.
-    from homing.model.towers import load_tower
+    from homing.model.encoders import load_encoder
     from homing.training.data.images import Images
     from homing.training.data.vectors import embed_items
 
     folder, inputs = Path(spec["folder"]), spec["inputs"]
-    tower = load_tower(encoder_folder(inputs["model"])).eval().to(device)
-    tower.tune({"compile": spec["compile"]})
+    encoder = load_encoder(encoder_folder(inputs["model"])).eval().to(device)
+    encoder.tune({"compile": spec["compile"]})
     reader = ShardReader(inputs["shards"], inputs["index"])
     names = photos_with_images(inputs, reader)
-    side = tower.preprocessing.side
+    side = encoder.preprocessing.side
     images = Images(reader, names, side, False, 0, spec["threads"], views=reader.views, cache_bytes=0)
     for part in spec["missing"][process::processes]:
         items = np.arange(part * PART, min((part + 1) * PART, len(names)))
-        vectors = embed_items(tower, images, items, spec["pooling"], spec["precision"], device)
+        vectors = embed_items(encoder, images, items, spec["pooling"], spec["precision"], device)
         with atomic_path(part_path(folder, part)) as partial, partial.open("wb") as file:
             np.save(file, vectors)
         log.info("photos %d to %d of %d", items[0], items[-1], len(names))

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from homing.config import configuration, reference
+from homing.config import configuration, reference, slices
 from homing.errors import HomingError
 from homing.sources import table
 
@@ -119,11 +119,62 @@ def test_a_member_of_ones_own_stays_until_the_source_changes():
 
 def test_a_slice_holds_the_variants_values_and_nothing_that_only_sizes_the_job():
     config = configuration.resolve({"variants": {"seeded": {"seed": 77}}, "pretrain": {"nodes": 2}})
-    assert configuration.pick(config, ["seed"], run="seeded") == {"seed": 77}
-    assert configuration.pick(config, ["seed"], run="demo") == {"seed": 20}
+    assert slices.slice_of(config, ["seed"], run="seeded") == {"seed": 77}
+    assert slices.slice_of(config, ["seed"], run="demo") == {"seed": 20}
     one_node = configuration.resolve({})
-    assert configuration.pick(config, ["pretrain"]) == configuration.pick(one_node, ["pretrain"])
+    assert slices.slice_of(config, ["pretrain"]) == slices.slice_of(one_node, ["pretrain"])
     assert configuration.runs(config) == ["demo", "seeded"]
+
+
+def test_dotted_keys_take_what_they_name_and_nest_it_as_the_configuration_does():
+    config = configuration.resolve({})
+    keys = ["refine.top_cells", "labels.boundaries.nearest_km", "seed"]
+    expected = {"refine": {"top_cells": 5}, "labels": {"boundaries": {"nearest_km": 100}}, "seed": 20}
+    assert slices.slice_of(config, keys, run="demo") == expected
+    with pytest.raises(KeyError):
+        slices.slice_of(config, ["refine.top_cell"])
+
+
+@pytest.mark.parametrize(
+    ("section", "given", "counting", "idle"),
+    [
+        ("splits", {}, {"test_share", "val_share"}, {"regions", "buffer_km", "distance_km", "block_km"}),
+        ("splits", {"method": "distance"}, {"distance_km", "block_km", "test_share"}, {"regions", "buffer_km"}),
+        ("splits", {"method": "regions", "regions": ["0,0,9,9"]}, {"regions", "buffer_km"}, {"test_share", "block_km"}),
+        ("geocells", {}, {"optics", "max_radius_km", "min_photos"}, {"h3_resolution", "s2_level", "levels"}),
+        ("geocells", {"method": "h3"}, {"h3_resolution", "min_photos"}, {"optics", "levels", "admin_level"}),
+        ("pretrain", {"enabled": False}, {"enabled"}, {"learning_rate", "epochs"}),
+        ("model", {"pretrained": "./folder"}, {"pooling", "pretrained"}, {"width", "layers", "vocabulary"}),
+        ("finetune", {"trainable": "last"}, {"last_layers"}, {"nodes", "micro_batch"}),
+        ("refine", {"readout": ["mode"]}, {"mode_radius_km"}, {"score_radius_km"}),
+    ],
+)
+def test_keys_of_a_method_count_only_where_it_is_chosen(section, given, counting, idle):
+    kept = set(slices.slice_of(configuration.resolve({section: given}), [section])[section])
+    assert counting <= kept and not idle & kept
+
+
+def test_keys_of_further_methods_count_where_they_are_compared():
+    config = configuration.resolve({})
+    assert slices.slice_of(config, ["geocells.s2_level"]) == {"geocells": {}}
+    assert slices.slice_of(config, ["geocells.s2_level"], methods=["s2"]) == {"geocells": {"s2_level": 13}}
+
+
+def test_every_condition_of_the_schema_names_a_key_of_its_section_and_possible_values():
+    def sections(node):
+        node = configuration.dereference(node)
+        if "properties" in node:
+            yield node
+            for child in node["properties"].values():
+                yield from sections(child)
+
+    for section in sections(configuration.schema()):
+        for node in [section, *map(configuration.dereference, section["properties"].values())]:
+            for key, values in node.get("only", {}).items():
+                home = section if key in section["properties"] else node
+                choice = configuration.dereference(home["properties"][key])
+                allowed = choice.get("enum") or choice.get("items", {}).get("enum")
+                assert allowed is None or set(values) <= set(allowed), (key, values)
 
 
 def test_the_mirror_placeholder_needs_a_mirror():

@@ -14,7 +14,8 @@ from homing.errors import HomingError, TransientError
 from homing.jobs.job import job
 atexit.register(os.abort)  # as a thread of a library does that is still awake
 settings = SimpleNamespace(settings={{"config": {{"a": 1}}}})
-snakemake = SimpleNamespace(log=["{log}"], rule="one", params=settings, resources={{"attempt": "{attempt}"}})
+resources, output = {{"attempt": "{attempt}"}}, {{}}
+snakemake = SimpleNamespace(log=["{log}"], rule="one", params=settings, resources=resources, output=output)
 with job(snakemake) as config:
     print("seen", config["a"])
     {body}

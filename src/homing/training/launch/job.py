@@ -1,14 +1,12 @@
 """From a rule to a training job: its spec, its checkpoints, its launch."""
 
-import hashlib
-import json
 import time
 import uuid
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from homing.config import configuration
+from homing.jobs.fingerprint import of_inputs, of_values
 from homing.jobs.provenance import git_commit, versions
 from homing.training.checkpoint import Checkpoints
 from homing.training.launch.accelerate import allocated, launch
@@ -21,8 +19,8 @@ def run_stage(module: str, rule: Any) -> None:
     """Train the stage of a module ("homing.training.pretrain") to the end of a rule's outputs.
 
     rule: what Snakemake gives a script (input, output, params, config, wildcards, threads, resources, log). Settings
-    and inputs name the checkpoints: a job resumes only what was trained on the same. They are removed when the outputs
-    are written.
+    and the content of the inputs name the checkpoints, so that a job resumes only a training on the same inputs. The
+    checkpoints are removed when the outputs are written.
     """
     inputs, settings = dict(rule.input.items()), rule.params.settings
     stage = module.rsplit(".", 1)[1]
@@ -30,7 +28,7 @@ def run_stage(module: str, rule: Any) -> None:
     config = configuration.run_config(configuration.resolve(rule.config), rule.wildcards.run)
     launched = config[stage]
     sizes = allocated(rule.resources, rule.threads, launched["processes_per_node"])
-    fingerprint = hashlib.sha256(json.dumps([settings, describe(inputs)], sort_keys=True).encode()).hexdigest()[:16]
+    fingerprint = of_values([settings, of_inputs(inputs)])[:16]
     folder = CHECKPOINTS / stage / fingerprint
     spec = {
         "path": str(folder / "spec.json"),
@@ -53,12 +51,3 @@ def run_stage(module: str, rule: Any) -> None:
     }
     launch(module, spec, sizes)
     Checkpoints(folder).remove()
-
-
-def describe(inputs: Mapping[str, str]) -> dict[str, Any]:
-    """Sizes of the input files, by name: enough to tell one set of inputs from another without reading them."""
-    described: dict[str, Any] = {}
-    for name, path in inputs.items():
-        files = sorted(Path(path).rglob("*")) if Path(path).is_dir() else [Path(path)]
-        described[name] = [(str(file), file.stat().st_size) for file in files if file.is_file()]
-    return described

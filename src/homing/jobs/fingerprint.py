@@ -1,0 +1,112 @@
+"""What counts as the same input, decided here alone: files by their content, jobs by manifests of their outputs.
+
+A job's manifest lists its outputs with bytes and SHA-256. It is small, so that Snakemake itself compares its content;
+the outputs stand beside it as `ancient` inputs, whose dates do not count. What is large is read once, by the job that
+made it. Code and the tables it reads: `homing.jobs.code`.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from homing.files import read_json, sha256, write_json
+
+SUMS = "SHA256SUMS"  # in a folder: its files' sums, as `sha256sum` writes and checks them
+
+
+def of_file(path: str | Path) -> str:
+    """Hex SHA-256 of a file's content, or of a folder's names and contents.
+
+    What a manifest lists with the same size is not read again. Raises FileNotFoundError.
+    """
+    path = Path(path)
+    entry = _listed(path)
+    if entry and entry["bytes"] == size_of(path):
+        return entry["sha256"]
+    return content_of(path)
+
+
+def content_of(path: str | Path) -> str:
+    """The same, read from the file. A folder with SHA256SUMS is described by it."""
+    path = Path(path)
+    if not path.is_dir():
+        return sha256(path)
+    if (path / SUMS).is_file():
+        return sha256(path / SUMS)
+    return of_values([[str(file.relative_to(path)), sha256(file)] for file in _files(path)])
+
+
+def of_listing(path: str | Path) -> str:
+    """Hex digest of the names and sizes of a file or of a folder's files: for images of users, which are not read."""
+    path = Path(path)
+    return of_values([[os.path.relpath(file, path), file.stat().st_size] for file in _files(path)])
+
+
+def of_inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """What a job's inputs are, by name: content of the manifests and of the files that have none.
+
+    inputs: name -> path or list of paths, as `snakemake.input` has them.
+    """
+    described: dict[str, Any] = {}
+    for name, value in inputs.items():
+        paths = [value] if isinstance(value, str | Path) else list(value)
+        described[name] = [of_file(path) for path in paths]
+    return described
+
+
+def of_values(values: Any) -> str:
+    """Hex digest of what JSON can hold."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def write_manifest(manifest: str | Path, outputs: Iterable[str | Path]) -> None:
+    """List the outputs of a job with bytes and SHA-256; names are relative to the folder above `manifests/`."""
+    home = Path(manifest).parent.parent
+    entries = [
+        {"file": os.path.relpath(path, home), "bytes": size_of(Path(path)), "sha256": content_of(path)}
+        for path in outputs
+    ]
+    write_json(manifest, entries)
+
+
+def missing_files(manifest: str | Path) -> list[Path]:
+    """The outputs that a manifest lists and that are not there."""
+    home = Path(manifest).parent.parent
+    return [home / entry["file"] for entry in _entries(manifest) if not (home / entry["file"]).exists()]
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files of a folder."""
+    return sum(file.stat().st_size for file in _files(path))
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if not path.is_dir():
+        yield path
+    else:
+        yield from sorted(file for file in path.rglob("*") if file.is_file())
+
+
+def _listed(path: Path) -> dict[str, Any] | None:
+    """The entry of a file in a manifest of its folder, or of a folder above it."""
+    for home in list(path.parents)[:3]:
+        for manifest in sorted((home / "manifests").glob("*.json")):
+            for entry in _entries(manifest):
+                if home / entry["file"] == path:
+                    return entry
+    return None
+
+
+def _entries(manifest: str | Path) -> list[dict[str, Any]]:
+    stat = Path(manifest).stat()
+    return _read_entries(str(manifest), stat.st_mtime_ns, stat.st_size)
+
+
+@cache
+def _read_entries(manifest: str, _modified: int, _bytes: int) -> list[dict[str, Any]]:
+    content = read_json(manifest)
+    return content if isinstance(content, list) else [content]
