@@ -1,4 +1,4 @@
-"""Build the wheel with the workflow, its configuration and the tables of facts, which lie beside the library in a clone."""
+"""Build the wheel with the workflow, its configuration and its tables, which lie beside the library in a clone."""
 
 from setuptools import setup
 from setuptools.command.build_py import build_py
