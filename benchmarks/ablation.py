@@ -17,8 +17,8 @@ import yaml
 from timing import sample_folder
 
 from homing.config.configuration import merge
-from homing.model.heads import TASKS
 from homing.shipped import ROOT
+from homing.tasks import TASKS
 
 
 def tasks_at(weight: float) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""How long planning takes, and how well shipped rates foretell a finished run: predicted over measured seconds by rule.
+"""How long planning takes, and how well shipped rates predict a finished run: predicted over measured seconds by rule.
 
-`--finished` is the folder of a checkout with finished runs of the configuration (the demo of this one, unless said).
+`--finished` is a checkout with finished runs of the configuration (default: this checkout, with the demo).
 """
 
 import argparse
@@ -15,10 +15,11 @@ from homing.plan.estimate import Plan, Request, make_plan
 from homing.plan.jobs import ROOT
 from homing.plan.rates import benchmark_seconds
 
-CONFIGURATION = {"small": [], "full": [str(ROOT / "config/pigeotto.yaml")]}
+CONFIGURATION: dict[str, list[str]] = {"small": [], "full": [str(ROOT / "config/pigeotto.yaml")]}
 
 
 def main() -> None:
+    """Plan, compare with a finished run and print the figures."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--scale", choices=list(CONFIGURATION), default="small", help="the demo, or PIGEOTTO")
     parser.add_argument("--json", action="store_true")
@@ -26,7 +27,7 @@ def main() -> None:
     parser.add_argument("--configfile", nargs="+", default=None)
     options = parser.parse_args()
     files = options.configfile or CONFIGURATION[options.scale]
-    with tempfile.TemporaryDirectory() as empty:  # nothing is measured there, so that shipped rates speak
+    with tempfile.TemporaryDirectory() as empty:  # no measurements there, so that shipped rates count
         started = time.perf_counter()
         plan = make_plan(Request(Path(empty), [str(Path(file).absolute()) for file in files]))
     found = {"seconds": time.perf_counter() - started, "jobs": len(plan.jobs)} | compared(plan, options.finished)
@@ -34,8 +35,9 @@ def main() -> None:
 
 
 def compared(plan: Plan, folder: Path) -> dict[str, float]:
-    """Predicted over measured, by rule and for all jobs that have a benchmark file."""
-    predicted, measured = defaultdict(float), defaultdict(float)
+    """Return predicted over measured seconds, by rule and for all jobs with a benchmark file."""
+    predicted: dict[str, float] = defaultdict(float)
+    measured: dict[str, float] = defaultdict(float)
     for job, seconds in plan.seconds.items():
         path = folder / job.benchmark if job.benchmark else None
         if path and path.is_file():
@@ -56,7 +58,7 @@ def compared(plan: Plan, folder: Path) -> dict[str, float]:
 
 
 def as_lines(found: dict[str, float]) -> str:
-    """One figure a line."""
+    """Format one figure per line."""
     return "\n".join(f"{name:<52} {value:.4g}" for name, value in found.items())
 
 

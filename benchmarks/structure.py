@@ -25,7 +25,7 @@ FLOORS = """
     config    photos     labels
     jobs      tables     sources     refine     model
     files     captions   confidence  embeddings toyplanet text_tables
-    errors    shipped    sphere      optics     scales    seeds     readouts  geoscore
+    errors    shipped    sphere      optics     tasks     seeds     readouts  geoscore
 """
 
 Graph = Mapping[str, frozenset[str]]
@@ -50,11 +50,12 @@ def tree(path: Path) -> ast.Module:
 @cache
 def module_graph() -> dict[str, frozenset[str]]:
     """Module -> the modules of the library that it imports, at the top or inside a function."""
-    return {name: frozenset(_imported(path) - {name}) for name, path in modules().items()}
+    return {name: (_named_in(path) & modules().keys()) - {name} for name, path in modules().items()}
 
 
-def _imported(path: Path) -> set[str]:
-    return set().union(*map(named, ast.walk(tree(path)))) & modules().keys()
+@cache
+def _named_in(path: Path) -> frozenset[str]:
+    return frozenset().union(*map(named, ast.walk(tree(path))))
 
 
 def named(node: ast.AST) -> set[str]:
@@ -137,7 +138,19 @@ def function_lengths() -> dict[str, int]:
 
 def packages(path: Path) -> frozenset[str]:
     """Top-level names of all that a file imports, at the top or inside a function."""
-    return frozenset(name.split(".")[0] for node in ast.walk(tree(path)) for name in named(node))
+    return frozenset(name.split(".")[0] for name in _named_in(path))
+
+
+def reached(path: Path) -> frozenset[str]:
+    """Top-level names of all that a file imports, and of what the modules of the library import which it reaches so."""
+    names = _named_in(path) & modules().keys()
+    found = names.union(*(_closure()[name] for name in names))
+    return packages(path).union(*(packages(modules()[name]) for name in found))
+
+
+@cache
+def _closure() -> dict[str, set[str]]:
+    return {name: reachable(module_graph(), name) for name in module_graph()}
 
 
 def summary() -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 Runs with torch, transformers and accelerate alone (the loader's figures need simplejpeg and Pillow too), on random
 weights, on a GPU or on one core of a CPU, by the processor's time, so that others on the machine do not count.
-`--scale small` on a CPU measures a tiny tower and B/32; else B/32, L/14 and L/14-336.
+`--scale small` on a CPU measures a tiny encoder and B/32; else B/32, L/14 and L/14-336.
 """
 
 import gc
@@ -27,14 +27,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 from timing import median_seconds, scale_of, show
 from timing.pictures import jpegs
 
-from homing.model.clip import ClipParts, TwoTowers
-from homing.model.heads import TASKS, Classifier, GeoHeads, known_tasks, task_losses
+from homing.model.clip import ContrastiveModel, ImageTextModel
+from homing.model.encoders import ATTENTION, ClipEncoder
+from homing.model.heads import Classifier, GeoHeads, known_tasks, task_losses
 from homing.model.images import Preprocessing, normalise
 from homing.model.losses import contrastive_terms
 from homing.model.precision import autocast
 from homing.model.smoothing import SmoothedCells
-from homing.model.towers import ATTENTION, ClipTower
 from homing.sphere import EARTH_RADIUS_KM
+from homing.tasks import TASKS
 from homing.training.accumulate import Gradients
 from homing.training.data.prefetch import load_ahead
 from homing.training.data.sampler import Batch, Order
@@ -60,7 +61,7 @@ OPTIMISER = {
 
 @dataclass(frozen=True)
 class Size:
-    """A CLIP: its towers, and how many pairs a GPU of 80 GB trains on at once (halved where they do not fit)."""
+    """The sizes of a CLIP, and how many pairs a GPU of 80 GB trains on at once (halved where they do not fit)."""
 
     side: int
     patch: int
@@ -198,7 +199,7 @@ def fitting(measure: Callable[..., dict[str, float]], size: Size, batch: int, *a
         return found | memory | {"batch": batch}
 
 
-def build(size: Size, compiled: bool) -> ClipParts:
+def build(size: Size, compiled: bool) -> ImageTextModel:
     """A CLIP with random weights."""
     config = CLIPConfig(
         vision_config={
@@ -215,7 +216,7 @@ def build(size: Size, compiled: bool) -> ClipParts:
     )  # fmt: skip
     torch.manual_seed(0)
     clip = CLIPModel(config)
-    parts = ClipParts(clip, None, ClipTower(clip.vision_model, Preprocessing(size.side)))
+    parts = ImageTextModel(clip, None, ClipEncoder(clip.vision_model, Preprocessing(size.side)))
     parts.tune({"compile": compiled})
     return parts
 
@@ -235,8 +236,8 @@ class Pairs:
 
     compares, weights = True, {"contrastive": 1.0}
 
-    def __init__(self, parts: ClipParts) -> None:
-        self.parts, self.module = parts, TwoTowers(parts, sigmoid=False)
+    def __init__(self, parts: ImageTextModel) -> None:
+        self.parts, self.module = parts, ContrastiveModel(parts, sigmoid=False)
 
     def forward(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, Tensor]:
         images, *text = inputs
@@ -309,7 +310,7 @@ def pinned(*values: Tensor) -> tuple[Tensor, ...]:
 
 
 def of_pretraining(size: Size, batch: int, steps: int, compiled: bool) -> dict[str, float]:
-    """All layers of both towers, pair by pair."""
+    """All layers of image and text model."""
     step, inputs = Steps(Pairs(build(size, compiled))), pinned(pictures(batch, size.side), *captions(batch))
     view = Order(batch, batch, 0).view(0, 0, 1)
     taken = seconds(lambda: step(view, inputs), steps)
@@ -318,9 +319,9 @@ def of_pretraining(size: Size, batch: int, steps: int, compiled: bool) -> dict[s
 
 def of_the_last_layer(size: Size, batch: int, steps: int, compiled: bool) -> dict[str, float]:
     """The last layer and the heads, the trunk computed anew without gradient."""
-    tower = build(size, compiled).tower
-    tower.freeze("last", 1, "mean")
-    step = Steps(Places(Classifier(tower, GeoHeads(size.width, CELLS), "mean"), batch))
+    encoder = build(size, compiled).encoder
+    encoder.freeze("last", 1, "mean")
+    step = Steps(Places(Classifier(encoder, GeoHeads(size.width, CELLS), "mean"), batch))
     view, inputs = Order(batch, batch, 0).view(0, 0, 1), pinned(pictures(batch, size.side))
     taken = seconds(lambda: step(view, inputs), steps)
     flops = size.image_flops() + 2 * layer_flops(size.tokens, size.width) + 3 * 2 * size.width * CELLS
@@ -350,9 +351,9 @@ class InMemory:
 
 def of_embedding(size: Size, batch: int, steps: int, compiled: bool) -> dict[str, float]:
     """Embeddings as rule embed_photos makes them."""
-    tower = build(size, compiled).tower.eval().to(DEVICE)
+    encoder = build(size, compiled).encoder.eval().to(DEVICE)
     photos, images = batch * steps, InMemory(pictures(batch * steps if not GPU else 2048, size.side))
-    work = partial(embed_items, tower, images, np.arange(photos), "mean", PRECISION, DEVICE)
+    work = partial(embed_items, encoder, images, np.arange(photos), "mean", PRECISION, DEVICE)
     return {"images_per_second": photos / seconds(work, 2, warm_up=1), "gflops": size.image_flops() / 1e9}
 
 

@@ -8,11 +8,6 @@ def toyplanet_files():
     return sorted({row["url"].removeprefix("toyplanet:") for row in SOURCES if row["url"].startswith("toyplanet:")})
 
 
-def used_rows():
-    """The rows of config/sources.csv that this configuration reads."""
-    return [row for source in USED_SOURCES for row in table.source_rows(SOURCES, source)]
-
-
 def source_row(wildcards):
     return table.source_row(SOURCES, f"{wildcards.dataset}/{wildcards.version}", wildcards.file)
 
@@ -78,6 +73,8 @@ rule retrieve:
     input:
         raw_manifests(*USED_SOURCES),
     params:
-        listing=lambda wildcards: listing(used_rows(), Path("results/raw"), CONFIG["mirror"], CONFIG["accept_licences"]),
+        listing=lambda wildcards: listing(
+            configuration.used_rows(CONFIG, SOURCES), Path("results/raw"), CONFIG["mirror"], CONFIG["accept_licences"]
+        ),
     message:
         "Raw files of this configuration:\n{params.listing}"

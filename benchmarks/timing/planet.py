@@ -39,8 +39,8 @@ def write_photos(path: Path, count: int, places: np.ndarray, seed: int = 0) -> p
         }
     )
     with tables.writer(path, "photos") as out:
-        for start in range(0, count, tables.PIECE):
-            out.add(frame.iloc[start : start + tables.PIECE])
+        for start in range(0, count, tables.CHUNK_ROWS):
+            out.add(frame.iloc[start : start + tables.CHUNK_ROWS])
     return frame
 
 

@@ -40,8 +40,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 def _set_permissions(path: Path, folder_mode: int) -> None:
     """Give a folder and its subfolders the mode of a new folder, and files the same without the execute bits.
 
-    Some libraries create files that only their owner may read. The mode of a folder just made tells what the umask
-    allows; os.umask cannot be read without setting it, for every thread of the process.
+    Some libraries create files that only their owner may read. `folder_mode` is the mode of a folder just made, which
+    shows what the umask allows: os.umask cannot be read without setting it, for every thread of the process.
     """
     for item in [path, *path.rglob("*")]:
         if not item.is_symlink():  # its target belongs to somebody else

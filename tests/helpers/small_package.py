@@ -10,11 +10,12 @@ import torch
 
 from homing import tables
 from homing.files import atomic_path
-from homing.model.geolocator import REGRESSIONS, GeoHeads, Geolocator, LabelScales, save_geolocator
-from homing.model.towers import load_tower
+from homing.model.encoders import load_encoder
+from homing.model.geolocator import GeoHeads, Geolocator, save_geolocator
 from homing.package.assemble import Parts, assemble
 from homing.package.card import describe
 from homing.refine.index import build_index
+from homing.tasks import REGRESSIONS, LabelScales
 
 MODEL = {
     "pretrained": None, "revision": None, "image_side": 16, "patch": 8, "width": 16, "layers": 1, "heads": 2,
@@ -73,7 +74,7 @@ def make_hierarchy(cells: gpd.GeoDataFrame) -> pd.DataFrame:
 
 def make_package(folder: Path, pooling: str = "mean", calibration: float | None = None) -> Path:
     """The package, of the encoder in folder/encoder."""
-    vision = load_tower(folder / "encoder")
+    encoder = load_encoder(folder / "encoder")
     torch.manual_seed(1)
     cells = make_cells()
     corners = np.floor(cells[["latitude", "longitude"]].to_numpy())
@@ -82,7 +83,7 @@ def make_package(folder: Path, pooling: str = "mean", calibration: float | None 
     heads = GeoHeads(16, CELLS)
     torch.nn.init.normal_(heads.cell.weight, 0, 0.4)
     save_geolocator(
-        folder / "finetuned", Geolocator(heads, scales, centroids, pooling, vision.preprocessing, vision), True
+        folder / "finetuned", Geolocator(heads, scales, centroids, pooling, encoder.preprocessing, encoder), True
     )
     photos = make_photos(corners)
     build_index(photos, np.random.default_rng(2).normal(size=(PHOTOS, 16)), [3, 0.15]).save(folder / "index")

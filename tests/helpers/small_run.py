@@ -11,7 +11,7 @@ from PIL import Image
 from homing import tables
 from homing.evaluate.geocells import score_geocells
 from homing.evaluate.measures import score
-from homing.evaluate.stages import describe_stages, photos_in_cells
+from homing.evaluate.stages import photos_in_cells, stage_metrics
 from homing.files import write_json
 from homing.geocells.quality import measure, per_cell
 from homing.photos.images import encode_jpeg
@@ -100,7 +100,7 @@ def make_run(folder: Path, right: float = 0.6) -> Inputs:
         "n": len(truth),
         "readouts": score(truth, {name: rows for name, rows in named.items() if len(rows)}, RADII_KM, 0),
         "geocell": {"cells": len(cells)} | score_geocells(table, assignments, len(cells)),
-        **describe_stages(truth, table, cells, assignments, {"photo": points}, KEPT, RADII_KM, 0),
+        **stage_metrics(truth, table, cells, assignments, {"photo": points}, KEPT, RADII_KM, 0),
         "tasks": {task: {"metric": metric, metric: 0.5, "baseline": 0.7, "better": metric != "accuracy", "n": 9}
                   for metric, tasks in TASKS.items() for task in tasks},
     }  # fmt: skip

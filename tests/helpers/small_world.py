@@ -23,6 +23,7 @@ from homing.captions.clues import write_clues
 from homing.errors import HomingError
 from homing.files import write_json
 from homing.model.clip import build_clip, save_clip
+from homing.tasks import TASKS
 from homing.training.checkpoint import Checkpoints
 from homing.training.launch.processes import error_file, told_error
 
@@ -37,7 +38,6 @@ COMMON = {
 PRETRAIN = COMMON | {
     "enabled": True, "loss": "infonce", "same_place_km": 1, "patch_dropout": 0, "compile": False,
 }  # fmt: skip
-TASKS = ("climate", "month", "temperature", "precipitation", "elevation", "population", "latitude", "longitude")
 FINETUNE = COMMON | {
     "trainable": "last", "last_layers": 1, "tau_km": 65, "smoothing": "normalised", "schedule": "linear",
     "augment": True, "patch_dropout": 0, "weights": {"cell": 1.0, "hierarchy": 0} | dict.fromkeys(TASKS, 0.3),
@@ -148,7 +148,7 @@ def outcome(folder: Path, stage: str, status: int) -> Trained:
     """What a training has left in its folder."""
     if status:
         return Trained(status, str(error_of(folder) or ""), {}, [])
-    names = ["heads.safetensors", "vision/model.safetensors"] if stage == "finetune" else ["model.safetensors"]
+    names = ["heads.safetensors", "encoder/model.safetensors"] if stage == "finetune" else ["model.safetensors"]
     names = [name for name in names if (folder / "model" / name).exists()]
     weights = {f"{name}:{key}": value for name in names for key, value in load_file(folder / "model" / name).items()}
     lines = (folder / "history.jsonl").read_text().splitlines()

@@ -124,7 +124,7 @@ def test_a_full_disk_ends_in_one_error_and_the_next_job_goes_on_to_the_same_bits
     assert "no space left for the checkpoint of step 2; that of step 1 is whole" in error
     assert "resumed at step 1 of" in found["log"]
     run = trainings / "fill_the_disk/results/runs/demo"
-    for name in ("finetuned/heads.safetensors", "finetuned/vision/model.safetensors"):
+    for name in ("finetuned/heads.safetensors", "finetuned/encoder/model.safetensors"):
         assert (run / name).read_bytes() == (one_process / name).read_bytes(), name
 
 

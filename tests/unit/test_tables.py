@@ -1,4 +1,4 @@
-"""Tables come back as they were written, and no table with an impossible value is ever visible."""
+"""Tables are read as they were written, and no table with an invalid value appears."""
 
 import numpy as np
 import pandas as pd
@@ -37,7 +37,7 @@ def test_round_trip_and_absent_columns_are_null(tmp_path):
         ({"lat": [1.0, 2.0]}, "'lat' is not part"),
     ],
 )
-def test_an_impossible_table_is_refused_and_leaves_the_old_one(tmp_path, changes, message):
+def test_an_invalid_table_is_an_error_and_leaves_the_old_one(tmp_path, changes, message):
     path = tmp_path / "photos.parquet"
     tables.write(path, photos(), "photos")
     before = path.read_bytes()

@@ -1,6 +1,8 @@
-"""What numba compiles, compiled once for all checkouts of the repository: each would do it again, for half a minute."""
+"""What numba and Python compile, compiled once for all checkouts: each would do it again, for half a minute."""
 
+import compileall
 import shutil
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import shapely
 from filelock import FileLock
 
 from homing.evaluate.bootstrap import resample
+from homing.jobs import code
 from homing.labels.curve import curve_order, matches
 from homing.labels.grid import Grid
 from homing.labels.pixels import group_by_block, nearest_valid
@@ -18,7 +21,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "src"
 
 
 def copy_compiled(folder: Path) -> None:
-    """Copy the compiled functions to the same sources in `folder`; they hold for the bytes that they were made from."""
+    """Copy what is compiled of the sources to the same sources in `folder`: it holds while their bytes and dates do."""
     for path in _compiled():
         target = folder / path.relative_to(SOURCE)
         target.parent.mkdir(exist_ok=True)
@@ -39,4 +42,8 @@ def _compiled() -> list[Path]:
         nearest_valid(latitude, longitude, distance.copy(), distance, points, 0, 0, latitude, longitude, np.ones(50))
         optics_clusters(points, min_samples=5, xi=0.05)
         resample(points, np.arange(50), distance, quantiles=[0.5], draws=2)
-    return [path for pattern in ("*.nbi", "*.nbc") for path in SOURCE.rglob(pattern)]
+        compileall.compile_dir(SOURCE / "homing", quiet=2)
+        for script in (SOURCE.parent / "workflow/scripts").glob("*.py"):
+            code.fingerprint(script)  # keeps the analysis of all modules beside their bytecode
+    patterns = ("*.nbi", "*.nbc", f"*.{sys.implementation.cache_tag}.pyc", Path(code.ANALYSED).name)
+    return [path for pattern in patterns for path in SOURCE.rglob(pattern)]

@@ -43,7 +43,7 @@ def test_the_jobs_are_those_of_a_dry_run_before_anything_is_downloaded(checkout,
     assert {line.rule: line.jobs for line in plan.rules} == counted(dry_run)
     printed = as_text(plan)
     assert (
-        re.search(rf"^total +{len(plan.jobs)} ", printed, re.M) and "longest chain" in printed and len(plan.jobs) > 40
+        re.search(rf"^total +{len(plan.jobs)} ", printed, re.M) and "critical path" in printed and len(plan.jobs) > 40
     )
     if name == "osv5m.yaml":
         assert plan.download_gb == pytest.approx(255, rel=0.05) and plan.peak_disk_gb > 500

@@ -19,7 +19,7 @@ with job(snakemake):
     photo_ids, vectors = read_embeddings(files.vectors, files.photo_ids, validation.intersection(assigned.index))
     step = 1 + len(photo_ids) // MAX_PHOTOS
     photo_ids, vectors = photo_ids[::step], vectors[::step]
-    geolocator = load_geolocator(files.model, tower=False)
+    geolocator = load_geolocator(files.model, heads_only=True)
     true = pd.Index(geolocator.cells["cell_id"]).get_indexer(assigned.loc[photo_ids])
     calibration = calibrate(geolocator.outputs(vectors)["cell"], true)
     write_json(snakemake.output.calibration, calibration)

@@ -1,37 +1,24 @@
-"""Guess a photo set without a model: the best constant, and the most similar thumbnail."""
-
-import pandas as pd
+"""Guess a photo set without a model: at the best constant place, and at the place of the most similar thumbnail."""
 
 from homing import tables
-from homing.evaluate.baselines import answers, constant_guess, nearest_rows, thumbnails
+from homing.evaluate.baselines import constant_guess, guess_by_thumbnail, predictions_of
 from homing.jobs.job import job, log
 from homing.photos.images import decode_image
 from homing.photos.shards import ShardReader
-from homing.photos.splits import in_set
+from homing.photos.splits import rows_in_set
 
-COLUMNS = ["photo_id", "latitude", "longitude"]
+PLACE = ["photo_id", "latitude", "longitude"]
 
 with job(snakemake) as config:
-    files = snakemake.input
-    splits = tables.read(files.splits, "splits")
-    train, queries = (tables.read(path, "photos", columns=COLUMNS) for path in (files.photos, files.query_photos))
-    train = train[train["photo_id"].isin(in_set(splits, "train"))].reset_index(drop=True)
-    wanted = in_set(splits, snakemake.wildcards.photo_set)
-    queries = queries if wanted is None else queries[queries["photo_id"].isin(wanted)].reset_index(drop=True)
-
-    place = constant_guess(train["latitude"].to_numpy(), train["longitude"].to_numpy(), config["seed"])
+    files, splits = snakemake.input, tables.read(snakemake.input.splits, "splits")
+    training = rows_in_set(tables.read(files.photos, "photos", PLACE), splits, "train")
+    queries = rows_in_set(tables.read(files.query_photos, "photos", PLACE), splits, snakemake.wildcards.photo_set)
+    place = constant_guess(training["latitude"].to_numpy(), training["longitude"].to_numpy(), config["seed"])
     log.info("the best constant guess is %.2f, %.2f", *place)
-    tables.write(snakemake.output.constant, answers(queries["photo_id"], *place), "predictions")
+    tables.write(snakemake.output.constant, predictions_of(queries["photo_id"], *place), "predictions")
 
-    guessed = pd.DataFrame({"photo_id": [], "rank": [], "latitude": [], "longitude": []})
+    guesses = predictions_of([], 0.0, 0.0)
     if config["evaluate"]["thumbnails"]:
-        reader, query_reader = (
-            ShardReader(files.shards, files.index),
-            ShardReader(files.query_shards, files.query_index),
-        )
-        train = train[[name in reader for name in train["photo_id"]]]
-        ids = [name for name in queries["photo_id"] if name in query_reader]
-        own = thumbnails(train["photo_id"].tolist(), lambda name: decode_image(reader.read(name)))
-        rows = nearest_rows(thumbnails(ids, lambda name: decode_image(query_reader.read(name))), own)
-        guessed = answers(ids, train["latitude"].to_numpy()[rows], train["longitude"].to_numpy()[rows])
-    tables.write(snakemake.output.thumbnail, guessed, "predictions")
+        images, known = ShardReader(files.query_shards, files.query_index), ShardReader(files.shards, files.index)
+        guesses = guess_by_thumbnail(queries["photo_id"], images, training, known, decode_image)
+    tables.write(snakemake.output.thumbnail, guesses, "predictions")

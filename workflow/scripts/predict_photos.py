@@ -15,7 +15,7 @@ AT_LEAST = 50  # cells are kept, so that the regions of 90 % can be told from th
 with job(snakemake) as config:
     wanted = in_set(tables.read(snakemake.input.splits, "splits"), snakemake.wildcards.photo_set)
     photo_ids, vectors = read_embeddings(snakemake.input.vectors, snakemake.input.photo_ids, wanted)
-    geolocator = load_geolocator(snakemake.input.model, tower=False)
+    geolocator = load_geolocator(snakemake.input.model, heads_only=True)
     outputs = geolocator.predict_vectors(vectors, read_json(snakemake.input.calibration)["temperature"])
     count = max(AT_LEAST, config["refine"]["top_cells"])
     best = best_cells(outputs.pop("cell_probability"), geolocator.cells, count)

@@ -32,7 +32,7 @@ def sample_caption(clues: Mapping[str, str | None], settings: Mapping[str, float
 
 
 def sample_captions(
-    frame: pd.DataFrame, rows: Sequence[int], settings: Mapping[str, float], seed: int, epoch: int
+    frame: pd.DataFrame, rows: Sequence[int] | np.ndarray, settings: Mapping[str, float], seed: int, epoch: int
 ) -> list[str]:
     """Draw the captions of the given rows of a `captions` table in one epoch."""
     chosen = frame.iloc[np.asarray(rows)]

@@ -219,6 +219,11 @@ def used_sources(config: Config) -> list[str]:
     return list(dict.fromkeys(source for source in [*places, *photos, *models] if source))
 
 
+def used_rows(config: Config, sources: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Return the rows of config/sources.csv that the configuration reads."""
+    return [row for source in used_sources(config) for row in source_rows(sources, source)]
+
+
 def with_members(labels: Config, sources: list[dict[str, str]]) -> Config:
     """The labels' configuration with the file to read in each raster's archive, as config/sources.csv names it."""
     completed = deepcopy(labels)

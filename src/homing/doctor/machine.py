@@ -1,4 +1,4 @@
-"""Python, packages, GPU and driver, GDAL and PROJ."""
+"""Checks of Python, packages, GPU and driver, GDAL and PROJ, git."""
 
 import re
 import shutil
@@ -6,11 +6,12 @@ import sys
 import tomllib
 from importlib.metadata import PackageNotFoundError, version
 
-from homing.doctor.checks import Check, ask, ask_python, fail, listed, ok, warn
+from homing.doctor.checks import Check, ask, ask_python, fail, install_command, listed, ok, warn
+from homing.plan.jobs import INSTALL_WORKFLOW, has_snakemake
 from homing.shipped import ROOT
 
 OLDEST_PYTHON = (3, 11)
-ALSO_NEEDED = ("snakemake", "snakemake-executor-plugin-slurm")
+WORKFLOW_PACKAGES = ("snakemake", "snakemake-executor-plugin-slurm")
 BF16_CAPABILITY = [8, 0]  # compute capability of Ampere, the first with bf16
 
 TORCH = """
@@ -31,19 +32,19 @@ print(json.dumps({
     "tif": "tif" in raster_driver_extensions(), "gpkg": "w" in pyogrio.list_drivers().get("GPKG", ""),
 }))
 """
-MOLLWEIDE = (760_633, 5_873_472)  # 50 N 10 E, metres, to within a kilometre
+MOLLWEIDE = (760_633, 5_873_472)  # 50 N 10 E in metres, to within a kilometre
 
 
 def python() -> Check:
-    """The interpreter."""
+    """Check the version of the interpreter."""
     found = f"{sys.version.split()[0]} at {sys.executable}"
     if sys.version_info < OLDEST_PYTHON:
-        return fail("Python", found, "make PYTHON=python3.11 env")
+        return fail("Python", found, "install Python 3.11 or newer, then make PYTHON=python3.11 env")
     return ok("Python", found)
 
 
 def packages() -> Check:
-    """What is installed against envs/requirements.lock."""
+    """Check the installed packages against envs/requirements.lock."""
     pins = dict(
         line.split("==")
         for line in (ROOT / "envs/requirements.lock").read_text(encoding="utf-8").splitlines()
@@ -52,77 +53,94 @@ def packages() -> Check:
     here = {name: installed(name) for name in pins}
     absent = [name for name in here if here[name] is None]
     other = [f"{name} {here[name]} (pinned {pins[name]})" for name in pins if here[name] not in (None, pins[name])]
-    needed = {canonical(name) for name in (*dependencies(), *ALSO_NEEDED)}
+    needed = {canonical(name) for name in dependencies()}
     vital = [name for name in absent if canonical(name) in needed]
     if vital:
-        return fail("packages", f"missing: {listed(vital)}", "make env")
+        return fail("packages", f"missing: {listed(vital)}", install_environment())
     if absent or other:
-        told = [f"not installed: {listed(absent)}"] * bool(absent) + [f"other versions: {listed(other)}"] * bool(other)
-        return warn("packages", "; ".join(told), "make env")
+        found = [f"not installed: {listed(absent)}"] * bool(absent) + [f"other versions: {listed(other)}"] * bool(other)
+        return warn("packages", "; ".join(found), install_environment())
     return ok("packages", f"all {len(pins)} as pinned in envs/requirements.lock")
 
 
+def install_environment() -> str:
+    """Return the command that installs the pinned packages: make in a clone, else pip."""
+    if (ROOT / "Makefile").is_file() and shutil.which("make"):
+        return "make env"
+    return f"{sys.executable} -m pip install -r {ROOT / 'envs/requirements.lock'}"
+
+
+def workflow() -> Check:
+    """Check that Snakemake and its SLURM plugin, an extra of the package, are installed."""
+    here = {name: installed(name) for name in WORKFLOW_PACKAGES}
+    absent = [name for name, found in here.items() if found is None]
+    if not has_snakemake() or "snakemake" in absent:
+        return fail("Snakemake", "not installed; predictions work without it, runs do not", INSTALL_WORKFLOW)
+    found = ", ".join(f"{name} {version}" for name, version in here.items() if version)
+    return warn("Snakemake", f"{found}; no {absent[0]}", INSTALL_WORKFLOW) if absent else ok("Snakemake", found)
+
+
 def dependencies() -> list[str]:
-    """Names of the packages the library imports."""
+    """Return the names of the packages that the library imports."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return [re.split(r"[\[<>= ]", item)[0] for item in project["dependencies"]]
 
 
 def canonical(name: str) -> str:
-    """A package's name as PyPI compares it."""
+    """Return the name of a package as PyPI compares it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def installed(name: str) -> str | None:
-    """Version of an installed package, without what names its build."""
+    """Return the version of an installed package without the name of its build; None if it is not installed."""
     try:
         return version(name).split("+")[0]
     except PackageNotFoundError:
         return None
 
 
-def gpu(wanted_here: int, bf16: bool) -> Check:
-    """The GPUs torch sees; `wanted_here`: how many a job of this machine asks for (0: none, or jobs run elsewhere)."""
+def gpu(needed: int, bf16: bool) -> Check:
+    """Check the GPUs that torch sees against the number that a job on this machine needs (0 if jobs run elsewhere)."""
     driver = ask("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
-    told = driver.text.splitlines()[0] if driver and driver.good and driver.text else None
+    driver_version = driver.text.splitlines()[0] if driver and driver.good and driver.text else None
     seen = ask_python(TORCH)
     if isinstance(seen, str):
-        return fail("GPU", f"torch cannot be used: {seen}", "make env")
+        return fail("GPU", f"torch cannot be imported: {seen}", install_environment())
     gpus = seen["gpus"]
     if gpus:
-        found = f"{len(gpus)} x {gpus[0]['name']}, {gpus[0]['gb']:.0f} GB, driver {told}, torch {seen['torch']}"
-        if len(gpus) < wanted_here:
-            return fail(
-                "GPU", f"{found}; {wanted_here} are asked for", "set gpus_per_node and processes_per_node lower"
-            )
+        found = f"{len(gpus)} x {gpus[0]['name']}, {gpus[0]['gb']:.0f} GB, driver {driver_version}"
+        found += f", torch {seen['torch']}"
+        if len(gpus) < needed:
+            return fail("GPU", f"{found}; {needed} are needed", "reduce gpus_per_node and processes_per_node")
         if bf16 and gpus[0]["capability"] < BF16_CAPABILITY:
-            return warn("GPU", f"{found}; it has no bf16", "mixed_precision: fp16 of pretrain, embed and finetune")
+            return warn("GPU", f"{found}; it has no bf16", "mixed_precision: fp16 in pretrain, embed and finetune")
         return ok("GPU", found)
-    if told:
-        cure = f"pip install a torch built for CUDA (this is {seen['torch']}), or a newer driver"
-        return warn("GPU", f"driver {told}, but torch {seen['torch']} sees no GPU", cure)
+    if driver_version:
+        fix = f"install a torch built for CUDA (this is {seen['torch']}), or a newer driver"
+        return warn("GPU", f"driver {driver_version}, but torch {seen['torch']} sees no GPU", fix)
     trouble = "" if driver is None or driver.good else f" (nvidia-smi: {driver.text})"
-    if wanted_here:
-        cure = "take a machine with GPUs, a profile of a cluster, or set gpus_per_node: 0"
-        return fail("GPU", f"none{trouble}; the configuration asks for {wanted_here}", cure)
+    if needed:
+        fix = "use a machine with GPUs, or a profile of a cluster, or set gpus_per_node: 0"
+        return fail("GPU", f"none{trouble}; the configuration needs {needed}", fix)
     return ok("GPU", f"none on this machine{trouble}; torch {seen['torch']} computes on the CPU")
 
 
 def gdal() -> Check:
-    """GDAL reads and writes our formats, and PROJ finds its data."""
+    """Check that GDAL reads and writes our formats, and that PROJ finds its data."""
     found = ask_python(GDAL)
     if isinstance(found, str):
-        return fail("GDAL and PROJ", found, "make env; unset GDAL_DATA PROJ_DATA PROJ_LIB if another GDAL set them")
-    told = f"GDAL {found['gdal']}, PROJ {found['proj']}"
+        unset = "unset GDAL_DATA PROJ_DATA PROJ_LIB if another GDAL set them"
+        return fail("GDAL and PROJ", found, f"{install_environment()}; {unset}")
+    versions = f"GDAL {found['gdal']}, PROJ {found['proj']}"
     if not (found["tif"] and found["gpkg"]):
-        return fail("GDAL and PROJ", f"{told}: no driver for GeoTIFF or GeoPackage", "make env")
+        return fail("GDAL and PROJ", f"{versions}: no driver for GeoTIFF or GeoPackage", install_environment())
     if any(abs(ours - true) > 1000 for ours, true in zip(found["metres"], MOLLWEIDE, strict=True)):
-        return fail("GDAL and PROJ", f"{told}: a projection is wrong", "unset PROJ_DATA PROJ_LIB")
-    return ok("GDAL and PROJ", told)
+        return fail("GDAL and PROJ", f"{versions}: a projection gives wrong coordinates", "unset PROJ_DATA PROJ_LIB")
+    return ok("GDAL and PROJ", versions)
 
 
 def git() -> Check:
-    """For the commit in each run's provenance."""
+    """Check for git, which tells the commit in the provenance of a run."""
     if shutil.which("git"):
         return ok("git", "found")
-    return warn("git", "not on PATH: runs do not know the commit they come from", "apt-get install git")
+    return warn("git", "not on PATH: the provenance of runs has no commit", install_command("git"))

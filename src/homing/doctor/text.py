@@ -1,4 +1,4 @@
-"""The checks as lines for the terminal."""
+"""Format the checks as lines for the terminal."""
 
 import shutil
 import textwrap
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from homing.doctor.checks import Check
 
-NARROWEST = 60
+MIN_COLUMNS = 60
 
 
 def as_text(checks: Sequence[Check]) -> str:
-    """A line per check, its cure below where there is one, and a last line that counts."""
+    """Return a line per check, its fix below, and a last line with the counts."""
     width = max(len(check.name) for check in checks)
-    columns = max(NARROWEST, shutil.get_terminal_size((120, 24)).columns)
+    columns = max(MIN_COLUMNS, shutil.get_terminal_size((120, 24)).columns)
     lines = []
     for check in checks:
         head = f"{check.status:<4}  {check.name:<{width}}  "
@@ -22,4 +22,4 @@ def as_text(checks: Sequence[Check]) -> str:
                 check.fix, columns, initial_indent=" " * len(head) + "fix: ", subsequent_indent=" " * (len(head) + 5)
             )
     count = {status: sum(check.status == status for check in checks) for status in ("ok", "warn", "fail")}
-    return "\n".join([*lines, "", f"{count['ok']} ok, {count['warn']} to look at, {count['fail']} to mend"])
+    return "\n".join([*lines, "", f"{count['ok']} ok, {count['warn']} warnings, {count['fail']} failed"])

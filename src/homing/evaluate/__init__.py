@@ -1,1 +1,1 @@
-"""Evaluation: one evaluator for every prediction file, and the baselines that need no model."""
+"""Evaluation: one evaluator for every prediction file, and baselines that need no model."""

@@ -1,4 +1,4 @@
-"""The public benchmarks: how many photos each has, how they are named, and whether a truth file can be right."""
+"""Public benchmarks: their number of photos, how photos are named, and checks of a file with the true places."""
 
 import re
 from collections.abc import Mapping
@@ -11,27 +11,31 @@ from homing.errors import HomingError
 from homing.evaluate.reading import Places, Problem
 from homing.sphere import haversine_km
 
-NEAR_KM = 1.0  # a known place may differ by so much
-SOUTH = -60  # nobody lives farther south; a share of photos there, with no longitude beyond 90, is a swapped file
-FEWEST_ROWS = 30  # too few to tell a swapped file from a small region
+TOLERANCE_KM = 1.0  # how far a known place may be from its published coordinates
+SOUTH = -60  # nobody lives farther south; a share of photos there, with no longitude beyond 90, means swapped columns
+MIN_ROWS = 30  # with fewer photos a small region cannot be told from swapped columns
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A benchmark's facts. `prefix` is cut from names; photos that begin with `without_truth` are no fault."""
+    """Facts of a benchmark.
+
+    names: a regular expression that photo ids match; prefix: another, removed from ids; known: places by the beginning
+    of an id; without_truth: beginnings of ids that the benchmark has no place for, whose answers are not reported.
+    """
 
     name: str
     title: str
     photos: int
     names: str
     prefix: str | None = None
-    known: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # beginning of an id: its place
+    known: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     without_truth: tuple[str, ...] = ()
 
 
-# How many photos: IM2GPS, 237 (Hays & Efros, CVPR 2008); IM2GPS3k, of whose 3,000 photos the table of truth has 2,997,
-# and YFCC4k, 4,536 (Vo, Jacobs & Hays, ICCV 2017); YFCC26k, 25,600 (Theiner, Mueller-Budack & Ewerth, WACV 2022).
-# OSV-5M: 210,122 to test on (Astruc et al., "OpenStreetView-5M", CVPR 2024, arXiv 2404.18873, as others quote it; the
+# Number of photos: IM2GPS, 237 (Hays & Efros, CVPR 2008); IM2GPS3k, 2,997 of whose 3,000 photos have a place, and
+# YFCC4k, 4,536 (Vo, Jacobs & Hays, ICCV 2017); YFCC26k, 25,600 (Theiner, Mueller-Budack & Ewerth, WACV 2022);
+# OSV-5M, 210,122 test photos (Astruc et al., "OpenStreetView-5M", CVPR 2024, arXiv 2404.18873, as cited elsewhere; the
 # rows of its test.csv have not been counted here).
 FLICKR = r"\d{3,12}_[0-9a-f]{6,12}(?:_.*)?"
 BENCHMARKS = {
@@ -54,7 +58,7 @@ BENCHMARKS = {
 
 
 def recognise(photo_ids: pd.Series) -> Benchmark | None:
-    """The benchmark with so many photos and such names, if there is one."""
+    """Return the benchmark with this number of photos and such ids, or None."""
     for benchmark in BENCHMARKS.values():
         if len(photo_ids) == benchmark.photos and names_of(photo_ids, benchmark).str.fullmatch(benchmark.names).all():
             return benchmark
@@ -62,40 +66,40 @@ def recognise(photo_ids: pd.Series) -> Benchmark | None:
 
 
 def names_of(photo_ids: pd.Series, benchmark: Benchmark | None) -> pd.Series:
-    """Ids as the benchmark has them, without what its archive puts before them."""
+    """Return ids as the benchmark has them, without the prefix that its archive adds."""
     if benchmark is None or benchmark.prefix is None:
         return photo_ids
     return photo_ids.str.replace(benchmark.prefix, "", regex=True)
 
 
 def check_truth(truth: Places, benchmark: Benchmark | None, expected: int | None) -> list[Problem]:
-    """What is wrong with the truth beside its rows: photos missing or too many, names of another benchmark.
+    """Return problems of a truth file as a whole: a wrong number of photos, ids of another benchmark.
 
-    Raises HomingError when latitude and longitude are swapped, or nothing is left.
+    Raises HomingError if latitude and longitude are swapped, or no photo has a place.
     """
     frame = truth.frame
     if frame.empty:
-        raise HomingError(f"{truth.path}: no photo with a place in it; nothing to score against")
+        raise HomingError(f"{truth.path}: no photo with a place, so there is nothing to score against")
     refuse_swapped(truth)
     problems = []
     if expected is not None and len(frame) != expected:
-        message = f"{truth.path}: {len(frame):,} photos with a place, not the {expected:,} that were expected"
-        problems.append(Problem("number of photos", f"{message}; figures of another number do not compare"))
+        message = f"{truth.path}: {len(frame):,} photos with a place, not the {expected:,} expected"
+        problems.append(Problem("number of photos", f"{message}; metrics of another number do not compare"))
     if benchmark is not None:
         _refuse_moved(truth, benchmark)
         other = ~frame["photo_id"].str.fullmatch(benchmark.names)
         if other.any():
             first = frame.loc[other, "photo_id"].iloc[0]
-            message = f"{truth.path}: {other.sum():,} ids are no names of {benchmark.title}, the first is {first!r}"
+            message = f"{truth.path}: {other.sum():,} ids are not of {benchmark.title}, the first is {first!r}"
             problems.append(Problem("names", message, int(other.sum())))
     return problems
 
 
 def refuse_swapped(truth: Places) -> None:
-    """Raise HomingError when most rejected rows fit the other way round, or photos lie where nobody is."""
+    """Raise HomingError if latitude and longitude seem swapped: many are out of range, or many lie in Antarctica."""
     outside = sum(problem.count for problem in truth.problems if problem.kind == "out of range")
     latitude, longitude = truth.frame["latitude"], truth.frame["longitude"]
-    far_south = len(truth.frame) >= FEWEST_ROWS and np.mean(latitude < SOUTH) > 0.02 and longitude.abs().max() <= 90
+    far_south = len(truth.frame) >= MIN_ROWS and np.mean(latitude < SOUTH) > 0.02 and longitude.abs().max() <= 90
     if outside > 0.02 * (len(truth.frame) + outside) or far_south:
         raise HomingError(
             f"{truth.path}: latitude and longitude are swapped: {outside:,} latitudes beyond 90 degrees, "
@@ -104,11 +108,12 @@ def refuse_swapped(truth: Places) -> None:
 
 
 def _refuse_moved(truth: Places, benchmark: Benchmark) -> None:
+    """Raise HomingError if a photo whose place is known is somewhere else."""
     for beginning, place in benchmark.known.items():
         rows = truth.frame[truth.frame["photo_id"].str.match(re.escape(beginning))]
-        away = haversine_km(rows["latitude"], rows["longitude"], *place)
-        if (away > NEAR_KM).any():
-            row = rows[away > NEAR_KM].iloc[0]
+        distance_km = haversine_km(rows["latitude"], rows["longitude"], *place)
+        if (distance_km > TOLERANCE_KM).any():
+            row = rows[distance_km > TOLERANCE_KM].iloc[0]
             raise HomingError(
                 f"{truth.path}: {row['photo_id']} is at {row['latitude']:.5f}, {row['longitude']:.5f}, but lies at "
                 f"{place[0]:.5f}, {place[1]:.5f} (latitude, longitude); an early copy of {benchmark.title} has the "

@@ -1,10 +1,10 @@
-"""Intervals by the bootstrap over clusters of photos, in compiled code.
+"""Bootstrap confidence intervals over clusters of photos, in compiled code.
 
-A draw takes as many clusters as there are, with replacement (Davison & Hinkley, Bootstrap Methods and their
-Application, 1997, section 3.8): what is drawn is how often each cluster counts. Means and shares then are sums over
-clusters, and quantiles one walk along the sorted distances, so that no photo is copied. Draw i depends on the seed and
-on i alone: the same for any number of workers, and for two prediction files on the same photos, whose differences are
-paired by that.
+Each draw takes as many clusters as there are, with replacement (Davison & Hinkley, Bootstrap Methods and their
+Application, 1997, section 3.8); it is stored as the number of times each cluster is drawn. Means and shares are then
+sums over clusters, and quantiles one pass over the sorted errors, so no photo is copied. Draw i depends on the seed and
+i only: it is the same for any number of workers, and for two prediction files on the same photos, which makes their
+differences paired.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ compiled = numba.njit(cache=True, nogil=True)
 
 
 def cluster_numbers(names: pd.Series) -> np.ndarray:
-    """The cluster (n,) of each photo, 0, 1, ... in order of appearance; a photo without a name is by itself."""
+    """Return the cluster (n,) of each photo, numbered by first appearance; a photo without a name is alone."""
     codes, uniques = pd.factorize(names)
     alone = codes < 0
     codes[alone] = len(uniques) + np.arange(alone.sum())
@@ -31,20 +31,20 @@ def cluster_numbers(names: pd.Series) -> np.ndarray:
 def resample(
     values: np.ndarray,
     clusters: np.ndarray,
-    away: np.ndarray,
+    error_km: np.ndarray,
     quantiles: Sequence[float],
     draws: int = DRAWS,
     seed: int = 0,
     workers: int = 1,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Means (draws, m) of the columns of `values` (n, m), and quantiles (draws, q) of `away` (n,), in each draw.
+    """Return means (draws, m) of the columns of `values` (n, m), and quantiles (draws, q) of `error_km` (n,), per draw.
 
-    clusters: of each photo, 0 to c - 1, all used. Quantiles are those of numpy's default, between two photos linear.
+    clusters: (n,), numbers 0 to c - 1, all of which occur. Quantiles interpolate linearly, like numpy's default.
     """
     count = int(clusters.max()) + 1
     sizes = np.bincount(clusters, minlength=count)
     sums = np.column_stack([np.bincount(clusters, column, count) for column in values.T])
-    order = np.argsort(away, kind="stable")
+    order = np.argsort(error_km, kind="stable")
     levels = np.asarray(quantiles, dtype=np.float64)
     ranks = np.argsort(levels, kind="stable")
     means, found = np.empty((draws, values.shape[1])), np.empty((draws, len(levels)))
@@ -53,7 +53,7 @@ def resample(
     def work(block: np.ndarray) -> None:
         rows = block.astype(np.int64)
         means[rows], quantile = _draws(
-            block, np.uint64(seed), sums, sizes, clusters[order].astype(np.int32), away[order], levels[ranks]
+            block, np.uint64(seed), sums, sizes, clusters[order].astype(np.int32), error_km[order], levels[ranks]
         )
         found[rows[:, None], ranks] = quantile
 
@@ -63,39 +63,39 @@ def resample(
 
 
 def interval(drawn: np.ndarray) -> np.ndarray:
-    """The 95 % interval (2, m) of statistics (draws, m)."""
+    """Return the 95 % interval (2, m) of statistics (draws, m)."""
     return np.percentile(drawn, INTERVAL, axis=0)
 
 
 @compiled
-def _mixed(state):
-    """A 64-bit number whose bits depend on all bits of `state` (the finaliser of SplitMix64, Steele et al. 2014)."""
+def _mix(state):
+    """Return a hash of a 64-bit number (the finaliser of SplitMix64, Steele et al. 2014)."""
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return state ^ (state >> np.uint64(31))
 
 
 @compiled
-def _counts(draw, seed, times):
-    """How often each cluster is drawn, into `times`; two clusters from each 64-bit number."""
+def _count_clusters(draw, seed, times):
+    """Write into `times` (c,) how often each cluster is drawn; one 64-bit random number gives two clusters."""
     times[:] = 0
     count = np.uint64(len(times))
-    state = _mixed(_mixed(seed + np.uint64(0x9E3779B97F4A7C15)) + draw)
+    state = _mix(_mix(seed + np.uint64(0x9E3779B97F4A7C15)) + draw)
     for number in range(len(times)):
         if number % 2 == 0:
             state += np.uint64(0x9E3779B97F4A7C15)
-            word = _mixed(state)
+            word = _mix(state)
         half = word & np.uint64(0xFFFFFFFF) if number % 2 == 0 else word >> np.uint64(32)
         times[np.int64((half * count) >> np.uint64(32))] += 1
 
 
 @compiled
-def _draws(draws, seed, sums, sizes, cluster, away, levels):
-    """Means and quantiles in some draws; cluster and away: of the photos by distance; levels ascending."""
+def _draws(draws, seed, sums, sizes, cluster, error_km, levels):
+    """Return means and quantiles of draws; cluster, error_km: (n,), of the photos by error; levels: ascending."""
     means, quantiles = np.zeros((len(draws), sums.shape[1])), np.zeros((len(draws), len(levels)))
     times = np.empty(len(sizes), dtype=np.int32)
     for row in range(len(draws)):
-        _counts(draws[row], seed, times)
+        _count_clusters(draws[row], seed, times)
         photos = 0
         for one in range(len(sizes)):
             if times[one]:
@@ -103,14 +103,14 @@ def _draws(draws, seed, sums, sizes, cluster, away, levels):
                 for column in range(sums.shape[1]):
                     means[row, column] += times[one] * sums[one, column]
         means[row] /= photos
-        _walk(times, cluster, away, levels, photos, quantiles[row])
+        _quantiles(times, cluster, error_km, levels, photos, quantiles[row])
     return means, quantiles
 
 
 @compiled
-def _walk(times, cluster, away, levels, photos, found):
-    """Quantiles of the drawn photos, in one walk along the distances."""
-    at, passed = 0, 0  # photos before `at`, each as often as drawn
+def _quantiles(times, cluster, error_km, levels, photos, found):
+    """Write the quantiles of the drawn photos into `found` (q,), in one pass over the sorted errors."""
+    at, passed = 0, 0  # `passed` drawn photos come before the photo `at`
     for level in range(len(levels)):
         place = levels[level] * (photos - 1)
         low = np.int64(np.floor(place))
@@ -118,8 +118,8 @@ def _walk(times, cluster, away, levels, photos, found):
             passed += times[cluster[at]]
             at += 1
         high, reached = at, passed + times[cluster[at]]
-        while high < len(away) - 1 and reached <= low + 1:
+        while high < len(error_km) - 1 and reached <= low + 1:
             high += 1
             reached += times[cluster[high]]
-        beyond = away[high] if reached > low + 1 else away[at]
-        found[level] = away[at] + (beyond - away[at]) * (place - low)
+        following = error_km[high] if reached > low + 1 else error_km[at]
+        found[level] = error_km[at] + (following - error_km[at]) * (place - low)

@@ -1,4 +1,4 @@
-"""The evaluator: a file of predictions against a file of the truth, by the same rules for everybody."""
+"""`homing evaluate`: metrics of a prediction file against a truth file, by the same rules for every file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,9 +12,9 @@ from homing import tables
 from homing.errors import HomingError
 from homing.evaluate.benchmarks import BENCHMARKS, Benchmark, check_truth, names_of, recognise
 from homing.evaluate.bootstrap import cluster_numbers
-from homing.evaluate.countries import Locate, continents, three_letters
-from homing.evaluate.distances import FARTHEST_KM, away_km, rows_of
-from homing.evaluate.leaks import describe_leaks
+from homing.evaluate.countries import Locate, continents, to_alpha3
+from homing.evaluate.distances import FARTHEST_KM, errors_km, rows_of
+from homing.evaluate.leaks import leak_metrics
 from homing.evaluate.measures import RADII_KM, Measured, Sampling, by_group, differences, hit, measure
 from homing.evaluate.published import published
 from homing.evaluate.reading import EXAMPLES, Places, Problem, read_places
@@ -25,14 +25,14 @@ RULES = (
     f"a photo without a usable answer is wrong at every radius, {FARTHEST_KM:,.0f} km away",
     "every photo of the truth counts once; answers to other photos do not count",
 )
-PLACE_DEGREES = 0.1  # photos in the same box of this size are one place
+PLACE_DEGREES = 0.1  # photos in the same box of this size are a cluster of the bootstrap by place
 CLUSTERS = {"author": "photographers", "place": "places of 0.1 degrees", "photo": "photos"}
-FEWEST_ROWS = 30  # too few to tell swapped columns from bad answers
+MIN_ROWS = 30  # with fewer answers swapped columns cannot be told from bad answers
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is asked for. `benchmark` and `cluster` are found out where they are None."""
+    """Settings of an evaluation. `benchmark` and `cluster` are detected if they are None."""
 
     radii_km: tuple[float, ...] = RADII_KM
     benchmark: str | None = None
@@ -45,9 +45,9 @@ class Settings:
 
 @dataclass(frozen=True)
 class Truth:
-    """The photos that count, their clusters and labels, and what is wrong with them."""
+    """The photos that count, their clusters (n,) and labels, and the problems of their file."""
 
-    frame: pd.DataFrame  # photo_id, latitude, longitude, and where known country and region
+    frame: pd.DataFrame  # photo_id, latitude, longitude, and country and region if they are known
     benchmark: Benchmark | None
     expected: int | None
     cluster: str
@@ -57,33 +57,36 @@ class Truth:
 
 @dataclass(frozen=True)
 class Answers:
-    """Distances and hits of one file of predictions on the truth."""
+    """Errors and hits of one prediction file on the truth; arrays (n,)."""
 
-    away: np.ndarray
+    error_km: np.ndarray
     answered: np.ndarray
     hits: Mapping[str, np.ndarray]
     problems: list[Problem]
 
 
 def evaluate(truth: Places, predictions: Places, settings: Settings, against: Places | None = None) -> dict[str, Any]:
-    """All figures, ready for JSON; `problems` lists what was wrong with the files. Raises HomingError."""
+    """Return all metrics, ready for JSON; `problems` lists what is wrong with the files.
+
+    against: a second prediction file that is compared on the same photos. Raises HomingError if the truth is unusable.
+    """
     photos = prepare_truth(truth, settings)
-    answers = answer(photos, predictions, settings)
+    answers = match_answers(photos, predictions, settings)
     measured = _measured(photos, answers, settings)
     found = _heading(truth, predictions, photos, answers, settings)
     found["figures"] = measured.figures()
     if not answers.answered.all() and answers.answered.any():
         found["figures_of_answered"] = _subset(photos, answers, answers.answered, settings)
     if "country" in photos.frame:
-        continent = continents(photos.frame["country"])
-        for name, groups in (("per_continent", continent), ("per_country", photos.frame["country"])):
-            arguments = (answers.away, answers.hits, settings.radii_km, photos.clusters, settings.sampling)
+        country = photos.frame["country"]
+        for name, groups in (("per_continent", continents(country)), ("per_country", country)):
+            arguments = (answers.error_km, answers.hits, settings.radii_km, photos.clusters, settings.sampling)
             found[name] = by_group(groups, *arguments)
     if settings.leaks:
-        found["leaks"] = _leaks(photos, answers, settings)
+        found["leaks"] = _leaks(settings.leaks, photos, answers, settings)
     problems = [*photos.problems, *answers.problems]
     if against is not None:
-        other = answer(photos, against, settings)
+        other = match_answers(photos, against, settings)
         found["against"] = _compared(against, other, answers, measured, _measured(photos, other, settings))
         problems += other.problems
     comparable = photos.expected is None or len(photos.frame) == photos.expected
@@ -92,20 +95,20 @@ def evaluate(truth: Places, predictions: Places, settings: Settings, against: Pl
 
 
 def prepare_truth(truth: Places, settings: Settings) -> Truth:
-    """Which benchmark it is, what is wrong with it, and the clusters of its photos."""
+    """Recognise the benchmark, check the truth file and number the clusters of its photos. Raises HomingError."""
     if settings.benchmark is not None and settings.benchmark not in BENCHMARKS:
-        raise HomingError(f"--benchmark {settings.benchmark}: known are {', '.join(BENCHMARKS)}")
+        raise HomingError(f"--benchmark {settings.benchmark}: choose one of {', '.join(BENCHMARKS)}")
     benchmark = BENCHMARKS[settings.benchmark] if settings.benchmark else recognise(truth.frame["photo_id"])
     truth.frame["photo_id"] = names_of(truth.frame["photo_id"], benchmark)
     expected = settings.expected or (benchmark.photos if benchmark else None)
     problems = [*truth.problems, *check_truth(truth, benchmark, expected)]
     frame = truth.frame.copy()
     if "country" in frame:
-        frame["country"] = three_letters(frame["country"])
+        frame["country"] = to_alpha3(frame["country"])
     if settings.locate is not None:
-        found = settings.locate(frame["latitude"].to_numpy(), frame["longitude"].to_numpy())
-        frame["country"] = frame["country"].fillna(found["country"]) if "country" in frame else found["country"]
-        frame["region"] = found["region"]
+        located = settings.locate(frame["latitude"].to_numpy(), frame["longitude"].to_numpy())
+        frame["country"] = frame["country"].fillna(located["country"]) if "country" in frame else located["country"]
+        frame["region"] = located["region"]
     cluster = settings.cluster or ("author" if _authors(frame).notna().any() else "place")
     return Truth(frame, benchmark, expected, cluster, _clusters(frame, cluster), problems)
 
@@ -125,75 +128,75 @@ def _clusters(frame: pd.DataFrame, cluster: str) -> np.ndarray:
     return cluster_numbers(pd.Series(box[:, 0] * 10_000 + box[:, 1]))
 
 
-def answer(truth: Truth, predictions: Places, settings: Settings) -> Answers:
-    """Distances and hits of the answers, and what is wrong with them: missing, for other photos, swapped."""
+def match_answers(truth: Truth, predictions: Places, settings: Settings) -> Answers:
+    """Return errors and hits of the answers to the truth's photos, and problems: missing, extra or swapped answers."""
     frame = predictions.frame.assign(photo_id=names_of(predictions.frame["photo_id"], truth.benchmark))
-    at = rows_of(truth.frame["photo_id"], frame["photo_id"])
-    away = away_km(truth.frame, frame, at)
-    answered = at >= 0
-    problems = list(predictions.problems)
+    rows = rows_of(truth.frame["photo_id"], frame["photo_id"])
+    error_km = errors_km(truth.frame, frame, rows)
+    answered = rows >= 0
+    path, problems = predictions.path, list(predictions.problems)
     missing = truth.frame.loc[~answered, "photo_id"]
-    extra = _extra(frame["photo_id"].drop(index=at[answered]), truth)
-    problems += _told(
-        predictions.path, "missing", missing, "photos of the truth without a usable answer, which count as wrong"
-    )
-    problems += _told(predictions.path, "extra", extra, "answers to photos that the truth lacks, which do not count")
-    problems += _swapped(predictions.path, truth.frame[answered], frame.iloc[at[answered]], away[answered])
-    return Answers(away, answered, _hits(truth, frame, at, settings), problems)
+    extra = _extra(frame["photo_id"].drop(index=rows[answered]), truth)
+    problems += _listed(path, "missing", missing, "photos of the truth without a usable answer, which count as wrong")
+    problems += _listed(path, "extra", extra, "answers to photos that the truth lacks, which do not count")
+    problems += _swapped(path, truth.frame[answered], frame.iloc[rows[answered]], error_km[answered])
+    return Answers(error_km, answered, _hits(truth, frame, rows, settings), problems)
 
 
 def _extra(extra: pd.Series, truth: Truth) -> pd.Series:
-    """Answers to other photos, without those that a benchmark is known to lack the truth of."""
+    """Return ids of answers to other photos, without those that the benchmark is known to have no place for."""
     excused = truth.benchmark.without_truth if truth.benchmark else ()
     return extra[~extra.str.startswith(excused)] if excused else extra
 
 
-def _told(path: str, kind: str, photo_ids: pd.Series, what: str) -> list[Problem]:
+def _listed(path: str, kind: str, photo_ids: pd.Series, what: str) -> list[Problem]:
+    """Return a problem that names the first of the photos, or none if there are no photos."""
     if photo_ids.empty:
         return []
     shown = ", ".join(photo_ids[:EXAMPLES]) + (", ..." if len(photo_ids) > EXAMPLES else "")
     return [Problem(kind, f"{path}: {what}: {len(photo_ids):,} ({shown})", len(photo_ids))]
 
 
-def _swapped(path: str, truth: pd.DataFrame, found: pd.DataFrame, away: np.ndarray) -> list[Problem]:
-    """Told when the answers fit far better with their columns the other way round."""
-    possible = (found["longitude"].abs() <= 90).to_numpy()
-    if possible.sum() < max(FEWEST_ROWS, len(found) / 2):
+def _swapped(path: str, truth: pd.DataFrame, answers: pd.DataFrame, error_km: np.ndarray) -> list[Problem]:
+    """Return a problem if the answers fit far better with latitude and longitude swapped."""
+    possible = (answers["longitude"].abs() <= 90).to_numpy()
+    if possible.sum() < max(MIN_ROWS, len(answers) / 2):
         return []
-    right, turned = truth[possible], found[possible]
+    true, some = truth[possible], answers[possible]
     swapped_km = haversine_km(
-        right["latitude"].to_numpy(), right["longitude"].to_numpy(), turned["longitude"], turned["latitude"]
+        true["latitude"].to_numpy(), true["longitude"].to_numpy(), some["longitude"], some["latitude"]
     )
-    if np.median(swapped_km) > 0.5 * np.median(away[possible]):
+    if np.median(swapped_km) > 0.5 * np.median(error_km[possible]):
         return []
-    medians = f"median {np.median(swapped_km):,.0f} km against {np.median(away[possible]):,.0f} km"
-    message = f"{path}: with latitude and longitude the other way round the answers fit better ({medians}); swapped?"
-    return [Problem("swapped", message, len(found))]
+    medians = f"median {np.median(swapped_km):,.0f} km, not {np.median(error_km[possible]):,.0f} km"
+    message = f"{path}: with latitude and longitude swapped the answers fit better ({medians}); check the columns"
+    return [Problem("swapped", message, len(answers))]
 
 
-def _hits(truth: Truth, frame: pd.DataFrame, at: np.ndarray, settings: Settings) -> dict[str, np.ndarray]:
-    """Whether the answer's country and region are the true ones, where both can be known."""
+def _hits(truth: Truth, frame: pd.DataFrame, rows: np.ndarray, settings: Settings) -> dict[str, np.ndarray]:
+    """Return whether the country and region of the answers are the true ones, as far as both are known."""
     if settings.locate is not None:
         found = settings.locate(frame["latitude"].to_numpy(), frame["longitude"].to_numpy())
     else:
         found = frame[[name for name in ("country", "region") if name in frame]].replace("", np.nan)
         if "country" in found:
-            found = found.assign(country=three_letters(found["country"]))
+            found = found.assign(country=to_alpha3(found["country"]))
     hits = {}
     for name in ("country", "region"):
         if name in found and name in truth.frame:
             true = truth.frame[name].where(truth.frame[name] != "")
-            hits[f"{name}_accuracy"] = hit(found[name].reset_index(drop=True).reindex(at), true)
+            hits[f"{name}_accuracy"] = hit(found[name].reset_index(drop=True).reindex(rows), true)
     return hits
 
 
 def _measured(truth: Truth, answers: Answers, settings: Settings) -> Measured:
-    return measure(answers.away, answers.hits, settings.radii_km, truth.clusters, settings.sampling)
+    return measure(answers.error_km, answers.hits, settings.radii_km, truth.clusters, settings.sampling)
 
 
 def _subset(truth: Truth, answers: Answers, rows: np.ndarray, settings: Settings) -> dict[str, Any]:
+    """Return n and the metrics of the photos in `rows`, a mask (n,)."""
     hits = {name: values[rows] for name, values in answers.hits.items()}
-    measured = measure(answers.away[rows], hits, settings.radii_km, truth.clusters[rows], settings.sampling)
+    measured = measure(answers.error_km[rows], hits, settings.radii_km, truth.clusters[rows], settings.sampling)
     return {"n": int(rows.sum()), **measured.figures()}
 
 
@@ -217,11 +220,11 @@ def _heading(truth: Places, predictions: Places, photos: Truth, answers: Answers
     }
 
 
-def _leaks(truth: Truth, answers: Answers, settings: Settings) -> dict[str, Any]:
-    """How many photos match training photos, by reason, and the figures with and without them."""
-    table = tables.read(settings.leaks, "leaks")
+def _leaks(path: Path, truth: Truth, answers: Answers, settings: Settings) -> dict[str, Any]:
+    """Return how many photos match training photos, by reason, and the metrics with and without them."""
+    table = tables.read(path, "leaks")
     ids = names_of(table["benchmark_photo_id"], truth.benchmark)
-    return describe_leaks(
+    return leak_metrics(
         table.assign(benchmark_photo_id=ids),
         truth.frame["photo_id"],
         lambda rows: _subset(truth, answers, rows, settings),
@@ -229,21 +232,25 @@ def _leaks(truth: Truth, answers: Answers, settings: Settings) -> dict[str, Any]
 
 
 def _compared(
-    against: Places, other: Answers, answers: Answers, measured: Measured, second: Measured
+    against: Places, other: Answers, answers: Answers, measured: Measured, baseline: Measured
 ) -> dict[str, Any]:
-    """The other file's figures, the differences in the same draws, and how often which one is nearer."""
+    """Return metrics of the other file, paired differences, and the shares of photos with the smaller error."""
     return {
         "predictions": against.path,
         "answered": int(other.answered.sum()),
-        "figures": second.figures(),
-        "differences": differences(measured, second) if measured.values.keys() == second.values.keys() else {},
-        "nearer_share": float(np.mean(answers.away < other.away)),
-        "farther_share": float(np.mean(answers.away > other.away)),
+        "figures": baseline.figures(),
+        "differences": differences(measured, baseline) if measured.values.keys() == baseline.values.keys() else {},
+        "nearer_share": float(np.mean(answers.error_km < other.error_km)),
+        "farther_share": float(np.mean(answers.error_km > other.error_km)),
     }
 
 
 def read_truth(path: Path, labels: Path | None, splits: Path | None, photo_set: str) -> Places:
-    """A truth file; with `labels` (a table of ours) the countries and regions, with `splits` the photos of one set."""
+    """Read a truth file.
+
+    labels: a `labels` table that replaces countries and regions; splits: a `splits` table, of which only the photos of
+    `photo_set` are kept. Raises HomingError if no photo is left.
+    """
     truth = read_places(path, "truth")
     if splits is not None:
         table = tables.read(splits, "splits")

@@ -1,4 +1,4 @@
-"""The classifier itself: how often the true geocell is the first, or among the first five."""
+"""Accuracy of the classifier: how often the true geocell is the first answer, or among the first five."""
 
 from typing import Any
 
@@ -6,7 +6,10 @@ import pandas as pd
 
 
 def score_geocells(predictions: pd.DataFrame, assignments: pd.DataFrame, cells: int) -> dict[str, Any]:
-    """accuracy, top5 and chance (one over the number of cells); null where the photos' own cells are not known."""
+    """Return accuracy, top5, chance (1 / cells) and n; accuracies are None if no photo has a known cell.
+
+    predictions: a `predictions` table; assignments: an `assignments` table, the true cells.
+    """
     known = predictions.merge(assignments, on="photo_id", suffixes=("", "_true"))
     photos = known["photo_id"].nunique()
     if not photos:

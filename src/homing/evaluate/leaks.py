@@ -1,4 +1,4 @@
-"""Photos of a benchmark that a run has too: how many, by which reason, and the figures with and without them."""
+"""Data leakage: photos of a benchmark that match training photos, by reason, and the metrics with and without them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,16 +7,16 @@ import numpy as np
 import pandas as pd
 
 
-def describe_leaks(
+def leak_metrics(
     leaks: pd.DataFrame,
     photo_ids: pd.Series,
     figures: Callable[[np.ndarray], dict[str, Any]],
     reasons: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Photos that `leaks` (benchmark_photo_id, reason) matches, ready for JSON.
+    """Return the number and share of photos that match, counts by reason, and metrics of both parts, ready for JSON.
 
-    photo_ids: of the photos that are scored; figures: of a mask (n,) of them, asked where it holds any; reasons: that
-    were looked for, told also where no photo is matched by them.
+    leaks: benchmark_photo_id, reason; photo_ids: (n,), of the scored photos; figures: returns the metrics of a mask
+    (n,), called only if it has a photo; reasons: those that were searched for, reported even if none was found.
     """
     matched = leaks[leaks["benchmark_photo_id"].isin(photo_ids)]
     leaked = photo_ids.isin(matched["benchmark_photo_id"]).to_numpy()

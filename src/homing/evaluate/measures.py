@@ -1,6 +1,6 @@
-"""The figures of a set of distances, each with a 95 % interval, and the differences of two sets on the same photos.
+"""Metrics of a set of errors with 95 % confidence intervals, and differences of two sets on the same photos.
 
-Intervals resample photographers (or places), not photos: one person's photos are not independent.
+Intervals resample photographers (or places), not photos: photos by one person are not independent.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,12 +15,12 @@ from homing.evaluate.distances import distances_km, geoscores
 
 RADII_KM = (1, 25, 200, 750, 2500)
 QUANTILES = {"p10_km": 0.1, "p25_km": 0.25, "median_km": 0.5, "p75_km": 0.75, "p90_km": 0.9}
-FEWEST_CLUSTERS = 5  # a group of fewer has no interval: it would be far too narrow
+MIN_CLUSTERS = 5  # a group with fewer has no interval, since it would be far too narrow
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How intervals are drawn; without draws there are none."""
+    """Settings of the bootstrap; there are no intervals with 0 draws."""
 
     draws: int = DRAWS
     seed: int = 0
@@ -29,13 +29,13 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Measured:
-    """Figures by name, and the same in each draw (draws,)."""
+    """Metrics by name, and their values in each draw (draws,)."""
 
     values: Mapping[str, float]
     drawn: Mapping[str, np.ndarray]
 
     def figures(self) -> dict[str, Any]:
-        """The figures, and `interval_95` with the bounds of each, where there are draws."""
+        """Return the metrics, with the bounds of each in `interval_95` if there are draws."""
         if not self.drawn:
             return dict(self.values)
         return {**self.values, "interval_95": _bounds(self.drawn)}
@@ -46,28 +46,27 @@ def _bounds(drawn: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
 
 
 def measure(
-    away: np.ndarray,
+    error_km: np.ndarray,
     hits: Mapping[str, np.ndarray],
     radii_km: Sequence[float],
     clusters: np.ndarray,
     sampling: Sampling,
 ) -> Measured:
-    """Quantiles and mean of the distances (n,), GeoScore, shares within the radii, and the share of each kind of hit.
+    """Return quantiles and mean of errors (n,), GeoScore, the shares within the radii, and the share of each hit.
 
-    hits: 1, 0, or NaN where the truth is not known, (n,); such photos do not count. clusters: (n,) of each photo,
-    whole numbers, any.
+    hits: 1, 0, or NaN if the truth is unknown, (n,); photos with NaN do not count. clusters: (n,), any integers.
     """
-    columns = {"mean_km": away, "geoscore": geoscores(away)}
-    columns |= {f"within_{radius:g}_km": away <= radius for radius in radii_km}
+    columns = {"mean_km": error_km, "geoscore": geoscores(error_km)}
+    columns |= {f"within_{radius:g}_km": error_km <= radius for radius in radii_km}
     for name, hit in hits.items():
         columns |= {name: np.nan_to_num(hit), f"known_{name}": ~np.isnan(hit)}
     table = np.column_stack(list(columns.values())).astype(np.float64, copy=False)
     levels = list(QUANTILES.values())
-    values = _named(columns, table.mean(axis=0)[None], np.quantile(away, levels)[None], hits)
+    values = _named(columns, table.mean(axis=0)[None], np.quantile(error_km, levels)[None], hits)
     drawn = {}
     if sampling.draws:
         numbered = np.unique(clusters, return_inverse=True)[1]
-        found = resample(table, numbered, away, levels, sampling.draws, sampling.seed, sampling.workers)
+        found = resample(table, numbered, error_km, levels, sampling.draws, sampling.seed, sampling.workers)
         drawn = _named(columns, *found, hits)
     return Measured({name: float(value[0]) for name, value in values.items()}, drawn)
 
@@ -75,7 +74,7 @@ def measure(
 def _named(
     columns: Mapping[str, Any], means: np.ndarray, quantiles: np.ndarray, hits: Mapping[str, Any]
 ) -> dict[str, np.ndarray]:
-    """Figures (draws,) by name; a hit's share is of the photos whose truth is known."""
+    """Return metrics (draws,) by name; the share of a hit is of the photos whose truth is known."""
     found = dict(zip(columns, means.T, strict=True))
     for name in hits:
         known = found.pop(f"known_{name}")
@@ -84,8 +83,10 @@ def _named(
 
 
 def differences(first: Measured, second: Measured) -> dict[str, dict[str, Any]]:
-    """first - second of each figure, with the interval of the difference in the same draws of photographers."""
-    found = {name: {"difference": first.values[name] - second.values[name]} for name in first.values}
+    """Return first - second of each metric, with the interval of the paired difference in the same draws."""
+    found: dict[str, dict[str, Any]] = {
+        name: {"difference": first.values[name] - second.values[name]} for name in first.values
+    }
     for name in first.drawn:
         found[name]["interval_95"] = interval((first.drawn[name] - second.drawn[name])[:, None])[:, 0].tolist()
     return found
@@ -93,15 +94,15 @@ def differences(first: Measured, second: Measured) -> dict[str, dict[str, Any]]:
 
 def by_group(
     names: pd.Series,
-    away: np.ndarray,
+    error_km: np.ndarray,
     hits: Mapping[str, np.ndarray],
     radii_km: Sequence[float],
     clusters: np.ndarray,
     sampling: Sampling,
 ) -> dict[str, dict[str, Any]]:
-    """Figures of the photos of each name, the most photos first, with n and the number of clusters.
+    """Return the metrics of the photos of each name (n,), with n and the number of clusters, the largest group first.
 
-    Photos without a name are in no group; a group of fewer than `FEWEST_CLUSTERS` clusters has no intervals.
+    Photos without a name are in no group; a group with fewer than `MIN_CLUSTERS` clusters has no intervals.
     """
     codes, uniques = pd.factorize(names)
     order = np.argsort(codes, kind="stable")[(codes < 0).sum() :]
@@ -110,15 +111,15 @@ def by_group(
     found = {}
     for name, rows in sorted(groups, key=lambda group: (-len(group[1]), str(group[0]))):
         count = len(np.unique(clusters[rows]))
-        draws = sampling if count >= FEWEST_CLUSTERS else Sampling(draws=0)
+        draws = sampling if count >= MIN_CLUSTERS else Sampling(draws=0)
         known = {kind: hit[rows] for kind, hit in hits.items()}
-        measured = measure(away[rows], known, radii_km, clusters[rows], draws)
+        measured = measure(error_km[rows], known, radii_km, clusters[rows], draws)
         found[str(name)] = {"n": len(rows), "clusters": count, **measured.figures()}
     return found
 
 
 def hit(predicted: pd.Series, true: pd.Series) -> np.ndarray:
-    """1 where a predicted name is the true one, 0 where not, or where there is none; NaN where the truth is unknown."""
+    """Return (n,): 1 if the predicted name is the true one, 0 if it is not or missing, NaN if the truth is unknown."""
     same = (predicted.reset_index(drop=True) == true.reset_index(drop=True)).fillna(False).to_numpy(dtype=bool)
     return np.where(true.isna().to_numpy(), np.nan, same.astype(np.float64))
 
@@ -126,38 +127,40 @@ def hit(predicted: pd.Series, true: pd.Series) -> np.ndarray:
 def score(
     truth: pd.DataFrame, readouts: Mapping[str, pd.DataFrame], radii_km: Sequence[float], seed: int
 ) -> dict[str, Any]:
-    """Figures of each `predictions` table, which may have a country and a region; truth: photo_id, latitude, longitude,
-    author, and where known country and region_id."""
+    """Return the metrics of each readout, by country too, ready for JSON.
+
+    truth: photo_id, latitude, longitude, author, and optionally country and region_id; readouts: `predictions` tables,
+    optionally with country and region.
+    """
     clusters = cluster_numbers(truth["author"])
     scored = {}
     for name, predictions in readouts.items():
-        away = distances_km(truth, predictions)
-        hits = _named_hits(truth, predictions)
-        figures = measure(away, hits, radii_km, clusters, Sampling(seed=seed)).figures()
+        error_km = distances_km(truth, predictions)
+        hits = _place_hits(truth, predictions)
+        figures = measure(error_km, hits, radii_km, clusters, Sampling(seed=seed)).figures()
         missing = int((~truth["photo_id"].isin(predictions["photo_id"])).sum())
         scored[name] = figures | {"missing": missing, "clusters": int(clusters.max()) + 1}
         if "country" in truth:
-            scored[name]["per_country"] = by_group(
-                truth["country"], away, hits, radii_km, clusters, Sampling(seed=seed)
-            )
+            groups = by_group(truth["country"], error_km, hits, radii_km, clusters, Sampling(seed=seed))
+            scored[name]["per_country"] = groups
     return scored
 
 
-def score_some(
+def score_subset(
     truth: pd.DataFrame, readouts: Mapping[str, pd.DataFrame], radii_km: Sequence[float], rows: np.ndarray
 ) -> dict[str, Any]:
-    """n, and the figures of each readout without intervals, of the photos in a mask (n,) of the truth."""
-    some, alone = truth[rows].reset_index(drop=True), Sampling(draws=0)
-    clusters = np.arange(len(some))
-    found: dict[str, Any] = {"n": len(some)}
+    """Return n and the metrics of each readout, without intervals, of the photos in `rows`, a mask (n,)."""
+    subset, no_draws = truth[rows].reset_index(drop=True), Sampling(draws=0)
+    clusters = np.arange(len(subset))
+    found: dict[str, Any] = {"n": len(subset)}
     for name, table in readouts.items():
-        measured = measure(distances_km(some, table), _named_hits(some, table), radii_km, clusters, alone)
+        measured = measure(distances_km(subset, table), _place_hits(subset, table), radii_km, clusters, no_draws)
         found[name] = measured.figures()
     return found
 
 
-def _named_hits(truth: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Whether the first answer's country and region are those of the truth, where both tables have them."""
+def _place_hits(truth: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return whether the country and region of the first answers are the true ones, if both tables have them."""
     first = predictions[predictions["rank"] == 0].set_index("photo_id")
     return {
         f"{name}_accuracy": hit(first[name].reindex(truth["photo_id"]), truth[label])

@@ -1,4 +1,4 @@
-"""Results that other systems published, with their source and whether their training photos leak into the benchmark."""
+"""Published results of other systems, with their source and whether their training photos leak into the benchmark."""
 
 import csv
 from typing import Any
@@ -11,28 +11,28 @@ TEXTS = ("benchmark", "system", "leaks", "checked", "source")
 
 
 def published(benchmark: str | None) -> list[dict[str, Any]]:
-    """Results on a benchmark, as our figures are: shares 0 to 1, km.
+    """Return the published results on a benchmark, in the units of our metrics: shares 0..1, km.
 
-    Rows not yet checked against their paper are left out. A figure that is not published is absent. leaks: yes, no,
-    unknown, or what is shared.
+    Rows that have not been checked against their paper are left out, and so are figures that were not published. leaks:
+    yes, no, unknown, or what is shared.
     """
     with PUBLISHED.open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["benchmark"] == benchmark and row["checked"] == "yes"]
     return [_figures(row) for row in rows]
 
 
-def beside(dataset: str, photos: int) -> tuple[list[dict[str, Any]], str]:
-    """Published results that compare with figures of so many photos of a data set, and why there are none.
+def comparable_results(dataset: str, photos: int) -> tuple[list[dict[str, Any]], str]:
+    """Return the published results that compare with metrics of `photos` photos of a data set, or why there are none.
 
-    A data set that is no benchmark, or a part of one, has none: figures of other photos do not compare.
+    A data set that is no benchmark, or a part of one, has none: metrics of different photos do not compare.
     """
     benchmark = BENCHMARKS.get(dataset)
     if benchmark is None:
-        return [], f"{dataset} is no public benchmark: nobody has published figures of these photos"
+        return [], f"{dataset} is not a public benchmark: nobody has published metrics of these photos"
     if photos != benchmark.photos:
         return (
             [],
-            f"these are {photos:,} photos, and published figures are of all {benchmark.photos:,} of {benchmark.title}",
+            f"these are {photos:,} photos; published metrics are of all {benchmark.photos:,} of {benchmark.title}",
         )
     rows = published(dataset)
     return rows, "" if rows else f"no published result on {benchmark.title} has been checked against its paper"

@@ -1,4 +1,4 @@
-"""Finished runs side by side: figures of each, paired differences on the photos they share, keys they differ in."""
+"""Comparison of finished runs: metrics, paired differences on shared photos, and differences of configuration."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,21 +16,17 @@ from homing.evaluate.measures import Sampling, differences, measure
 from homing.files import read_json
 from homing.photos.splits import in_set
 
-NAMED = (
-    "run",
-    "variants",
-    "datasets",
-)  # keys of the configuration that name things, and change no figure by themselves
-FEWEST = 2  # photos that two runs share, to be compared
+NAMING_KEYS = ("run", "variants", "datasets")  # keys of the configuration that change no metric by themselves
+MIN_SHARED = 2  # photos that two runs must share to be compared
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run's answers to its photos of a set: photo_id, latitude, longitude and author of each, and its error."""
+    """The answers of a run to a photo set. photos: photo_id, latitude, longitude, author; error_km: (n,)."""
 
     name: str
     photos: pd.DataFrame
-    away_km: np.ndarray  # (n,)
+    error_km: np.ndarray
     provenance: Mapping[str, Any]
 
     @property
@@ -40,35 +36,33 @@ class Run:
 
 
 def read_run(folder: str | Path, photo_set: str, readout: str) -> Run:
-    """The run in a folder `results/runs/<run>`, beside which its photos lie in `results/photos`.
+    """Read the run in a folder `results/runs/<run>`, whose photos are in `results/photos`.
 
-    Raises HomingError for a folder that is no finished run, or has no such photo set or readout.
+    Raises HomingError if the folder is not a finished run, or has no such photo set or readout.
     """
     folder = Path(folder).resolve()
     if not (folder / "provenance.json").is_file():
         what = "has no provenance.json" if folder.is_dir() else "is no folder"
-        raise HomingError(
-            f"{folder}: no finished run, it {what}; give results/runs/<run> of a run that came to its end"
-        )
+        raise HomingError(f"{folder}: no finished run, it {what}; give results/runs/<run> of a finished run")
     provenance = read_json(folder / "provenance.json")
     predictions = folder / "predictions" / photo_set / f"{readout}.parquet"
     if not predictions.is_file():
         raise HomingError(f"{predictions}: no such predictions; {_choices(folder / 'predictions', photo_set)}")
-    own = photo_set in ("train", "val", "test")
-    dataset = provenance["config"]["run_dataset"] if own else photo_set
+    is_split = photo_set in ("train", "val", "test")
+    dataset = provenance["config"]["run_dataset"] if is_split else photo_set
     path = folder.parents[1] / "photos" / dataset / "photos.parquet"
     photos = tables.read(path, "photos", columns=["photo_id", "latitude", "longitude", "author"])
-    if own:
+    if is_split:
         chosen = in_set(tables.read(folder / "splits.parquet", "splits"), photo_set)
         photos = photos[photos["photo_id"].isin(chosen)].reset_index(drop=True)
     answers = tables.read(predictions, "predictions")
     if answers.empty:
-        raise HomingError(f"{predictions}: empty, the run's refine.readout leaves {readout!r} out; choose another")
+        raise HomingError(f"{predictions}: empty, since the run's refine.readout has no {readout!r}; choose another")
     return Run(provenance["config"]["run"], photos, distances_km(photos, answers), provenance)
 
 
 def _choices(folder: Path, photo_set: str) -> str:
-    """What can be asked for instead, in words."""
+    """Return the photo sets of a run, or the readouts of one, for a message."""
     sets = sorted(path.name for path in folder.glob("*") if path.is_dir())
     if photo_set not in sets:
         return f"photo sets of this run: {', '.join(sets) or 'none'}"
@@ -76,10 +70,9 @@ def _choices(folder: Path, photo_set: str) -> str:
 
 
 def compare_runs(runs: Sequence[Run], radii_km: Sequence[float], sampling: Sampling) -> dict[str, Any]:
-    """Figures of each run on its own photos; of each but the first, the differences from it on the photos both have.
+    """Return the metrics of each run on its own photos, and differences from the first run on the photos both have.
 
-    A photo is shared when its id and its place are the same in both. The differences have intervals from the same
-    draws of photographers for both.
+    A photo is shared if its id and its place are the same in both runs. The differences have paired intervals.
     """
     numbered = [f"{run.name} ({number})" for number, run in enumerate(runs, 1)]
     names = [run.name for run in runs] if len({run.name for run in runs}) == len(runs) else numbered
@@ -96,34 +89,34 @@ def compare_runs(runs: Sequence[Run], radii_km: Sequence[float], sampling: Sampl
 
 
 def figures_of(run: Run, radii_km: Sequence[float], sampling: Sampling) -> dict[str, Any]:
-    """Number of photos and photographers, and the figures with intervals."""
+    """Return the number of photos and photographers, and the metrics with intervals."""
     clusters = cluster_numbers(run.photos["author"])
-    figures = measure(run.away_km, {}, radii_km, clusters, sampling).figures()
+    figures = measure(run.error_km, {}, radii_km, clusters, sampling).figures()
     return {"photos": len(run.photos), "photographers": int(clusters.max()) + 1, "figures": figures}
 
 
 def paired(run: Run, first: Run, radii_km: Sequence[float], sampling: Sampling) -> dict[str, Any]:
-    """run - first on the photos that both have: figures of each and their differences; None where none are shared."""
-    own, theirs = (one.photos.assign(away_km=one.away_km) for one in (run, first))
+    """Return metrics of both runs on the photos that both have, and run - first; differences are None if too few."""
+    own, theirs = (one.photos.assign(error_km=one.error_km) for one in (run, first))
     shared = own.merge(theirs.drop(columns="author"), on=["photo_id", "latitude", "longitude"], suffixes=("", "_first"))
     found = {"shared": len(shared), "only_this": len(own) - len(shared), "only_first": len(theirs) - len(shared)}
-    if len(shared) < FEWEST:
+    if len(shared) < MIN_SHARED:
         return found | {"differences": None}
     clusters = cluster_numbers(shared["author"])
-    away = (shared["away_km"].to_numpy(), shared["away_km_first"].to_numpy())
-    mine, other = (measure(one, {}, radii_km, clusters, sampling) for one in away)
+    own_km, first_km = shared["error_km"].to_numpy(), shared["error_km_first"].to_numpy()
+    measured, baseline = (measure(error_km, {}, radii_km, clusters, sampling) for error_km in (own_km, first_km))
     return found | {
-        "figures": dict(mine.values),
-        "figures_of_first": dict(other.values),
-        "differences": differences(mine, other),
-        "nearer_share": float(np.mean(away[0] < away[1])),
-        "farther_share": float(np.mean(away[0] > away[1])),
+        "figures": dict(measured.values),
+        "figures_of_first": dict(baseline.values),
+        "differences": differences(measured, baseline),
+        "nearer_share": float(np.mean(own_km < first_km)),
+        "farther_share": float(np.mean(own_km > first_km)),
     }
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys of a configuration, and of its data sets the run's own."""
-    chosen = {name: value for name, value in config.items() if name not in NAMED}
+    """Return the flat configuration; of its data sets only the run's own."""
+    chosen = {name: value for name, value in config.items() if name not in NAMING_KEYS}
     return flat(chosen | {"datasets": {config["run_dataset"]: config["datasets"][config["run_dataset"]]}})
 
 
@@ -132,7 +125,7 @@ def _made_with(provenance: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested configuration as one level of keys, joined by dots."""
+    """Return a nested configuration as one level of keys joined by dots."""
     found: dict[str, Any] = {}
     for name, value in config.items():
         key = f"{prefix}{name}"
@@ -141,7 +134,7 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def key_differences(names: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The keys whose values are not the same in all runs, with each run's value; absent ones are missing."""
+    """Return the keys whose values differ between runs, with the value of each run that has the key."""
     keys = dict.fromkeys(key for one in settings for key in one)
     rows = []
     for key in keys:

@@ -1,4 +1,4 @@
-"""The headline figures of a run, flat, with units in their names."""
+"""summary.json: the headline metrics of a run as one flat object, with units in the names."""
 
 import csv
 from collections.abc import Collection, Mapping
@@ -10,7 +10,7 @@ PREFIXES = {"classifier": "", "refined": "refined_", "constant": "constant_guess
 
 
 def summarise(run: str, metrics: Mapping[str, Any], benchmarks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The content of summary.json; metrics: of the test set; benchmarks: metrics of further photo sets, by name."""
+    """Return the content of summary.json from the metrics of the test set, and of benchmarks by name."""
     summary = {"run": run, "n_test": metrics["n"], "geocells": metrics["geocell"]["cells"]}
     summary |= _readouts(metrics)
     summary |= {f"geocell_{name}": metrics["geocell"][name] for name in ("accuracy", "top5", "chance")}
@@ -24,19 +24,19 @@ def summarise(run: str, metrics: Mapping[str, Any], benchmarks: Mapping[str, Map
 
 
 def _readouts(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    flat = {}
+    summary = {}
     for readout, prefix in PREFIXES.items():
         for name, value in metrics["readouts"].get(readout, {}).items():
             if name in HEADLINES or name.startswith("within_"):
-                flat[f"{prefix}{name}"] = value
-    return flat
+                summary[f"{prefix}{name}"] = value
+    return summary
 
 
 def durations(folder: str | Path, run: str, used: Collection[str]) -> dict[str, float]:
-    """seconds.<rule> and peak_mb.<rule> of a run, from Snakemake's benchmark files.
+    """Return seconds.<rule> and peak_mb.<rule> of a run, from the benchmark files that Snakemake writes into `folder`.
 
-    The seconds of a rule's jobs are added, the largest of their peaks counts. used: the data sets and sources of the
-    run, whose shared rules (downloads, photos, labels) count too.
+    The seconds of a rule are the sum over its jobs, the peak is their maximum. used: data sets and sources of the run,
+    whose shared rules (downloads, photos, labels) are included.
     """
     seconds: dict[str, float] = {}
     peaks: dict[str, float] = {}

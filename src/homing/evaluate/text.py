@@ -1,9 +1,9 @@
-"""An evaluation as text for a terminal."""
+"""Text of an evaluation for the terminal."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-COUNTRIES = 20  # shown; JSON has all
+MAX_GROUPS = 20  # shown; the JSON has all
 TITLES = {
     "median_km": "median, km", "mean_km": "mean, km", "p10_km": "10 % quantile, km", "p25_km": "25 % quantile, km",
     "p75_km": "75 % quantile, km", "p90_km": "90 % quantile, km", "geoscore": "GeoScore",
@@ -13,14 +13,14 @@ LEADING = ("geoscore", "country_accuracy", "region_accuracy", "median_km", "mean
 
 
 def as_text(found: Mapping[str, Any]) -> str:
-    """Rules, figures with intervals beside published ones, groups and leaks."""
+    """Return rules, metrics with intervals beside published ones, groups and leaks of an evaluation."""
     parts = [_heading(found), _headline(found)]
     if "figures_of_answered" in found:
-        parts.append(_row_table("Of the answered photos alone", {"answered": found["figures_of_answered"]}))
+        parts.append(_row_table("Answered photos only", {"answered": found["figures_of_answered"]}))
     for name, title in (("per_continent", "Continent"), ("per_country", "Country")):
         if found.get(name):
-            groups = dict(list(found[name].items())[:COUNTRIES])
-            more = f" (the {COUNTRIES} with most photos of {len(found[name])})" if len(found[name]) > COUNTRIES else ""
+            groups = dict(list(found[name].items())[:MAX_GROUPS])
+            more = f" (the {MAX_GROUPS} largest of {len(found[name])})" if len(found[name]) > MAX_GROUPS else ""
             parts.append(_row_table(title + more, groups))
     if "leaks" in found:
         parts.append(_leaks(found["leaks"]))
@@ -45,7 +45,7 @@ def _heading(found: Mapping[str, Any]) -> str:
 
 
 def _headline(found: Mapping[str, Any]) -> str:
-    """A line per figure: ours, its interval, the other file and the difference, published systems."""
+    """Return a line per metric: value, interval, the other file and the paired difference, published systems."""
     figures, against, systems = found["figures"], found.get("against"), found["published"]
     header = ["", "value", "95 % interval"]
     header += ["other", "difference", "95 % interval"] if against else []
@@ -60,14 +60,16 @@ def _headline(found: Mapping[str, Any]) -> str:
         rows.append(row + [value_of(name, system.get(name)) for system in systems])
     lines = [aligned(rows)]
     if against:
-        shares = f"nearer in {against['nearer_share']:.1%} of the photos, farther in {against['farther_share']:.1%}"
-        lines.append(f"other: {against['predictions']}; {shares}; the intervals are of paired differences")
+        shares = (
+            f"error smaller in {against['nearer_share']:.1%} of the photos, larger in {against['farther_share']:.1%}"
+        )
+        lines.append(f"other: {against['predictions']}; {shares}; intervals of paired differences")
     lines += [f"{system['system']}: published, {system['source']}; leaks: {system['leaks']}" for system in systems]
     return "\n".join(lines)
 
 
 def _row_table(title: str, groups: Mapping[str, Mapping[str, Any]]) -> str:
-    """A line per group: n, and the leading figures, each with half the width of its interval."""
+    """Return a line per group: n and the leading metrics, each with half the width of its interval."""
     first = next(iter(groups.values()))
     names = [name for name in _order(first) if name.startswith("within_") or name in LEADING]
     rows = [[title, "n", *(title_of(name) for name in names)]]
@@ -79,9 +81,9 @@ def _row_table(title: str, groups: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _leaks(leaks: Mapping[str, Any]) -> str:
     reasons = ", ".join(f"{count:,} by {reason}" for reason, count in leaks["by_reason"].items()) or "none"
-    lines = [f"Photos that training photos match: {leaks['photos']:,} ({leaks['share']:.1%}): {reasons}"]
-    groups = {"matched": leaks.get("figures_of_leaked"), "the others": leaks.get("figures_without")}
-    groups = {name: figures for name, figures in groups.items() if figures}
+    lines = [f"Photos that match training photos: {leaks['photos']:,} ({leaks['share']:.1%}): {reasons}"]
+    parts = {"matched": "figures_of_leaked", "not matched": "figures_without"}
+    groups = {name: leaks[key] for name, key in parts.items() if leaks.get(key)}
     return "\n".join([*lines, _row_table("Photos", groups)]) if leaks["photos"] else lines[0]
 
 
@@ -91,14 +93,14 @@ def _order(figures: Mapping[str, Any]) -> Iterator[str]:
 
 
 def title_of(name: str) -> str:
-    """A figure's name for people."""
+    """Return the title of a metric."""
     if name.startswith("within_"):
         return f"within {name.removeprefix('within_').removesuffix('_km')} km"
     return TITLES[name]
 
 
 def value_of(name: str, value: float | None, sign: str = "") -> str:
-    """A figure: shares in percent, kilometres with the digits that matter; a dash where there is none."""
+    """Return a metric as text: shares in percent, km with one decimal below 100; a dash for None."""
     if value is None:
         return "-"
     if name.startswith("within_") or name.endswith("_accuracy"):
@@ -120,7 +122,7 @@ def _half_width(name: str, figures: Mapping[str, Any]) -> str:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells as columns: the first to the left, the others to the right."""
+    """Return rows of cells as aligned text: the first column to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:

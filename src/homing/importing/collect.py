@@ -172,5 +172,5 @@ class _Rejects:
         most = "; ".join(f"{count} x {reason}" for reason, count in self.kinds.most_common(3))
         raise HomingError(
             f"{self.out.rows} of {total} rows rejected, more than max_rejected_share {max_share:g} allows ({most}); "
-            f"see {report}, mend the table or raise the key"
+            f"see {report}, fix the table or raise the key"
         )

@@ -61,8 +61,8 @@ def write_cache(
     """Write look-ups at points in the order of the curve as a table `measured`."""
     identities = json.dumps({lookup.name: identity_of(lookup) for lookup in lookups})
     with tables.writer(path, "measured", {IDENTITIES: identities.encode()}) as out:
-        for start in range(0, max(1, len(latitude)), tables.PIECE):
-            piece = slice(start, start + tables.PIECE)
+        for start in range(0, max(1, len(latitude)), tables.CHUNK_ROWS):
+            piece = slice(start, start + tables.CHUNK_ROWS)
             out.add(
                 pa.table(
                     {"latitude": latitude[piece], "longitude": longitude[piece]}
@@ -91,7 +91,7 @@ class _Cache:
         self.row = np.full(len(latitude), -1, dtype=np.int64)
         self.identities: list[dict[str, str]] = []
         try:
-            self.identities = [json.loads(tables.metadata(path, "measured")[IDENTITIES]) for path in self.paths]
+            self.identities = [json.loads(tables.read_metadata(path, "measured")[IDENTITIES]) for path in self.paths]
             self.row = matches(latitude, longitude, self._read("latitude"), self._read("longitude"))
         except (HomingError, KeyError) as error:
             log.warning("the cache of look-ups is not used: %s", error)

@@ -19,6 +19,7 @@ from homing.labels.cache import as_arrow, measure_with_cache, write_cache
 from homing.labels.curve import curve_order
 from homing.labels.measure import Lookup
 from homing.labels.rasters import LABELS, RasterLookup, Rules, raster_path
+from homing.tasks import TASKS
 
 Files = Mapping[str, Sequence[str]]
 
@@ -37,8 +38,8 @@ def raster_lookup(name: str, files: Sequence[str], settings: Mapping[str, Any]) 
     counts = settings.get("unit") == "count"
     rules = Rules(
         nearest_km=settings.get("nearest_km", 0),
-        minimum=1 if name == "climate" else settings.get("minimum", 0 if counts else None),
-        maximum=30 if name == "climate" else None,
+        minimum=1 if TASKS[name].kind == "class" else settings.get("minimum", 0 if counts else None),
+        maximum=TASKS[name].classes if TASKS[name].kind == "class" else None,
         counts=counts,
     )
     return RasterLookup(name, tuple(map(str, files)), tuple(raster_path(files, one) for one in members), rules)
@@ -108,7 +109,7 @@ def _write_labels(
     names = names.append_column("drives_on_left", left).combine_chunks()
     start = 0
     with tables.writer(output, "labels") as writer:
-        for batch in pq.ParquetFile(photos).iter_batches(tables.PIECE, columns=["photo_id", "captured_at"]):
+        for batch in pq.ParquetFile(photos).iter_batches(tables.CHUNK_ROWS, columns=["photo_id", "captured_at"]):
             piece = {name: as_arrow(values[start : start + len(batch)]) for name, values in columns.items()}
             named = names.take(piece.pop("area_number"))
             month = pc.month(batch["captured_at"])

@@ -19,17 +19,17 @@ from transformers import (
 )
 
 from homing.errors import HomingError
-from homing.model.images import Preprocessing
-from homing.model.towers import (
+from homing.model.encoders import (
     ATTENTION,
-    ClipTower,
-    VisionTower,
+    ClipEncoder,
+    ImageEncoder,
     compile_layers,
     family_of,
-    load_tower,
+    load_encoder,
     read_model,
     read_preprocessing,
 )
+from homing.model.images import Preprocessing
 
 CONTEXT = 64  # tokens of a caption for a model from scratch
 SIGMOID_BIAS = -10.0  # so that the many negatives do not rule the first steps (Zhai et al. 2023)
@@ -37,21 +37,21 @@ START, END, PAD = "<start>", "<end>", "<pad>"
 
 
 @dataclass(frozen=True)
-class ClipParts:
+class ImageTextModel:
     """A model of images and text (CLIP, SigLIP) with what it needs to read both."""
 
     clip: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
-    tower: VisionTower  # the vision model of `clip`
+    encoder: ImageEncoder  # the image half of `clip`
 
     @property
     def preprocessing(self) -> Preprocessing:
         """What is done to images."""
-        return self.tower.preprocessing
+        return self.encoder.preprocessing
 
     def tune(self, settings: Mapping[str, Any]) -> None:
-        """As `VisionTower.tune`; the captions' layers are compiled too."""
-        self.tower.tune(settings)
+        """As `ImageEncoder.tune`; the captions' layers are compiled too."""
+        self.encoder.tune(settings)
         if settings.get("compile"):
             compile_layers(self.clip.text_model.encoder.layers)
 
@@ -70,8 +70,8 @@ class ClipParts:
         return ids, torch.ones_like(mask) if siglip else mask
 
     def image_vectors(self, pixels: Tensor, kept: Tensor | None = None) -> Tensor:
-        """Vectors (n, d) of the shared space, fp32, of normalised pixels; kept: as in `VisionTower`."""
-        vectors = self.tower(pixels, "own", kept)
+        """Vectors (n, d) of the shared space, fp32, of normalised pixels; kept: as in `ImageEncoder`."""
+        vectors = self.encoder(pixels, "own", kept)
         return self.clip.visual_projection(vectors).float() if hasattr(self.clip, "visual_projection") else vectors
 
     def text_vectors(self, ids: Tensor, mask: Tensor) -> Tensor:
@@ -79,10 +79,10 @@ class ClipParts:
         return self.clip.get_text_features(input_ids=ids, attention_mask=mask).pooler_output.float()
 
 
-class TwoTowers(nn.Module):
+class ContrastiveModel(nn.Module):
     """Images and captions to unit vectors of the shared space, with the learned scale and bias of their products."""
 
-    def __init__(self, parts: ClipParts, sigmoid: bool) -> None:
+    def __init__(self, parts: ImageTextModel, sigmoid: bool) -> None:
         super().__init__()
         self.clip, self.parts = parts.clip, parts
         self.bias = nn.Parameter(torch.tensor(SIGMOID_BIAS)) if sigmoid else None
@@ -99,7 +99,7 @@ class TwoTowers(nn.Module):
         return outputs if self.bias is None else outputs | {"bias": self.bias.squeeze()}
 
 
-def build_clip(settings: Mapping[str, Any], captions: Sequence[str], seed: int) -> ClipParts:
+def build_clip(settings: Mapping[str, Any], captions: Sequence[str], seed: int) -> ImageTextModel:
     """The encoder of the `model` configuration; from scratch, its vocabulary is trained on `captions`.
 
     Raises HomingError when there are no weights, and for an encoder that cannot read text.
@@ -133,7 +133,7 @@ def build_clip(settings: Mapping[str, Any], captions: Sequence[str], seed: int) 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         clip = CLIPModel(config)
-    return ClipParts(clip, tokenizer, ClipTower(clip.vision_model, Preprocessing(settings["image_side"])))
+    return ImageTextModel(clip, tokenizer, ClipEncoder(clip.vision_model, Preprocessing(settings["image_side"])))
 
 
 def train_tokenizer(captions: Sequence[str], vocabulary: int) -> PreTrainedTokenizerFast:
@@ -155,7 +155,7 @@ def train_tokenizer(captions: Sequence[str], vocabulary: int) -> PreTrainedToken
     )
 
 
-def _from_checkpoint(name: str, revision: str | None) -> ClipParts:
+def _from_checkpoint(name: str, revision: str | None) -> ImageTextModel:
     try:
         family = family_of(name, revision)
         if family.pair is None:
@@ -168,11 +168,11 @@ def _from_checkpoint(name: str, revision: str | None) -> ClipParts:
         raise no_weights(name, revision, error) from error
 
 
-def _read(name: str | Path, revision: str | None, family: type[VisionTower]) -> ClipParts:
+def _read(name: str | Path, revision: str | None, family: type[ImageEncoder]) -> ImageTextModel:
     clip = read_model(family.pair, name, revision)
     tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
     preprocessing = read_preprocessing(name, revision, family, clip)
-    return ClipParts(clip, tokenizer, family(clip.vision_model, preprocessing))
+    return ImageTextModel(clip, tokenizer, family(clip.vision_model, preprocessing))
 
 
 def no_weights(name: str, revision: str | None, error: OSError) -> HomingError:
@@ -191,26 +191,26 @@ def no_weights(name: str, revision: str | None, error: OSError) -> HomingError:
 
 
 def hand_over(folder: str | Path, settings: Mapping[str, Any], seed: int) -> None:
-    """Write the encoder of the `model` configuration as it is, with its text tower where it has one."""
+    """Write the encoder of the `model` configuration as it is, with its text model if it has one."""
     name, revision = settings["pretrained"], settings["revision"]
     try:
-        vision_only = bool(name) and family_of(name, revision).pair is None
-        tower = load_tower(name, revision) if vision_only else None
+        without_text = bool(name) and family_of(name, revision).pair is None
+        encoder = load_encoder(name, revision) if without_text else None
     except OSError as error:
         raise no_weights(name, revision, error) from error
-    if tower:
-        tower.save(folder)
+    if encoder:
+        encoder.save(folder)
     else:
         save_clip(folder, build_clip(settings, ["A photo."], seed))
 
 
-def save_clip(folder: str | Path, parts: ClipParts) -> None:
+def save_clip(folder: str | Path, parts: ImageTextModel) -> None:
     """Write a folder in transformers' layout: safetensors, configuration, tokenizer, preprocessor."""
     parts.clip.save_pretrained(folder)
     parts.tokenizer.save_pretrained(folder)
     parts.preprocessing.save(folder)
 
 
-def load_clip(folder: str | Path) -> ClipParts:
+def load_clip(folder: str | Path) -> ImageTextModel:
     """Read what `save_clip` wrote."""
     return _read(folder, None, family_of(folder))

@@ -11,12 +11,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from homing.files import read_json, write_json
-from homing.model.heads import TASKS, GeoHeads
+from homing.model.heads import GeoHeads
 from homing.model.images import Preprocessing, normalise
-from homing.scales import REGRESSIONS, LabelScales
+from homing.tasks import CLASS_TASKS, REGRESSIONS, TASKS, LabelScales
 
 if TYPE_CHECKING:
-    from homing.model.towers import VisionTower
+    from homing.model.encoders import ImageEncoder
 
 
 def make_targets(
@@ -25,7 +25,7 @@ def make_targets(
     """Targets of the photos in their order: classes (-1 where missing), coordinates, standardised values (NaN)."""
     joined = photos[["photo_id", "latitude", "longitude"]].merge(labels, on="photo_id", how="left", validate="1:1")
     joined = joined.merge(assignments, on="photo_id", how="left", validate="1:1")
-    classes = {"cell": joined["cell_id"], "climate": joined["climate"] - 1, "month": joined["month"] - 1}
+    classes = {"cell": joined["cell_id"]} | {task: joined[task] - 1 for task in CLASS_TASKS}
     targets = {name: torch.tensor(column.fillna(-1).to_numpy(dtype=np.int64)) for name, column in classes.items()}
     for name in ("latitude", "longitude"):
         targets[name] = torch.tensor(joined[name].to_numpy(dtype=np.float64)).float()
@@ -43,13 +43,13 @@ class Geolocator:
     cells: pd.DataFrame
     pooling: str
     preprocessing: Preprocessing
-    vision: "VisionTower | None" = None
+    encoder: "ImageEncoder | None" = None
 
     @torch.inference_mode()
     def embed(self, batch: Tensor) -> np.ndarray:
         """Embeddings (n, d), float32, of images uint8 (n, 3, s, s), or of places in views (n, views, 3, s, s)."""
-        device = next(self.vision.parameters()).device
-        return self.vision(normalise(batch.to(device), self.preprocessing), self.pooling).cpu().numpy()
+        device = next(self.encoder.parameters()).device
+        return self.encoder(normalise(batch.to(device), self.preprocessing), self.pooling).cpu().numpy()
 
     @torch.inference_mode()
     def outputs(self, vectors: np.ndarray, batch: int = 4096) -> dict[str, np.ndarray]:
@@ -71,18 +71,17 @@ class Geolocator:
             return {}
         predictions = {
             "cell_probability": torch.softmax(torch.from_numpy(outputs["cell"]) / temperature, dim=1).numpy(),
-            "climate": outputs["climate"].argmax(axis=1) + 1,
-            "month": outputs["month"].argmax(axis=1) + 1,
             "latitude": outputs["latitude"],
             "longitude": np.where(outputs["longitude"] >= 180, -180, outputs["longitude"]),
         }
+        predictions |= {task: outputs[task].argmax(axis=1) + 1 for task in CLASS_TASKS}
         for index, column in enumerate(REGRESSIONS):
             predictions[column] = self.scales.restore(column, outputs["regression"][:, index].astype(np.float64))
         return predictions
 
 
-def save_geolocator(folder: str | Path, geolocator: Geolocator, vision_trained: bool) -> None:
-    """Write heads, scales, cells and preprocessing, and the vision tower when fine-tuning changed it."""
+def save_geolocator(folder: str | Path, geolocator: Geolocator, encoder_included: bool) -> None:
+    """Write heads, scales, cells and preprocessing, and the encoder if it is included (fine-tuning changed it)."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     heads, scales = geolocator.heads, geolocator.scales
@@ -94,35 +93,37 @@ def save_geolocator(folder: str | Path, geolocator: Geolocator, vision_trained: 
         "pooling": geolocator.pooling,
         "tasks": list(TASKS),
         "scales": {"mean": scales.mean, "std": scales.std},
-        "vision_trained": vision_trained,
+        "encoder_included": encoder_included,
     }
     write_json(folder / "geolocator.json", description)
     geolocator.cells.to_parquet(folder / "cells.parquet", index=False)
     geolocator.preprocessing.save(folder)
-    if vision_trained:
-        geolocator.vision.save(folder / "vision")
+    if encoder_included:
+        geolocator.encoder.save(folder / "encoder")
 
 
-def load_geolocator(folder: str | Path, encoder: str | Path | None = None, tower: bool = True) -> Geolocator:
-    """Read a folder of `save_geolocator`. `encoder` is the pretrained folder, used when the tower was not changed;
-    without it, or with `tower` false, the geolocator answers embeddings only."""
+def load_geolocator(folder: str | Path, pretrained: str | Path | None = None, heads_only: bool = False) -> Geolocator:
+    """Read a folder of `save_geolocator`.
+
+    pretrained: folder of the encoder to use if the geolocator does not include its own. Without an encoder, or with
+    `heads_only`, the geolocator answers embeddings only.
+    """
     folder = Path(folder)
     description = read_json(folder / "geolocator.json")
     heads = GeoHeads(description["dimension"], description["cells"])
     heads.load_state_dict(load_file(folder / "heads.safetensors"))
-    source = folder / "vision" if description["vision_trained"] else encoder
-    vision = _tower(source) if source and tower else None
+    source = folder / "encoder" if description["encoder_included"] else pretrained
     return Geolocator(
         heads=heads.eval(),
         scales=LabelScales(**description["scales"]),
         cells=pd.read_parquet(folder / "cells.parquet"),
         pooling=description["pooling"],
         preprocessing=Preprocessing.load(folder),
-        vision=vision,
+        encoder=_load_encoder(source) if source and not heads_only else None,
     )
 
 
-def _tower(source: str | Path) -> "VisionTower":
-    from homing.model.towers import load_tower  # late: transformers takes seconds to import
+def _load_encoder(source: str | Path) -> "ImageEncoder":
+    from homing.model.encoders import load_encoder  # late: transformers takes seconds to import
 
-    return load_tower(source).eval()
+    return load_encoder(source).eval()

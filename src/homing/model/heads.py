@@ -1,7 +1,4 @@
-"""The heads on top of an embedding, and their losses: geocells and eight auxiliary tasks.
-
-The eight tasks are climate, month, temperature, precipitation, elevation, population density, latitude and longitude.
-"""
+"""The heads on top of an embedding, and their losses: geocells and the eight auxiliary tasks (`homing.tasks`)."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -13,16 +10,15 @@ from torch.nn import functional
 from homing.model.images import normalise
 from homing.model.losses import haversine_km
 from homing.model.smoothing import SmoothedCells
-from homing.scales import REGRESSIONS
+from homing.tasks import CLASS_TASKS, REGRESSIONS, TASKS
 
 if TYPE_CHECKING:  # transformers takes seconds to import, and heads that answer embeddings need none of it
-    from homing.model.towers import VisionTower
+    from homing.model.encoders import ImageEncoder
 
-TASKS = ("climate", "month", "temperature", "precipitation", "elevation", "population", "latitude", "longitude")
-CLIMATES, MONTHS = 30, 12
+# Regression task -> its columns of the regression head's output.
 TASK_COLUMNS = {
-    task: [column for column, (_, owner) in enumerate(REGRESSIONS.values()) if owner == task]
-    for task in dict.fromkeys(task for _, task in REGRESSIONS.values())
+    task.name: [index for index, column in enumerate(REGRESSIONS) if column in task.columns]
+    for task in dict.fromkeys(REGRESSIONS.values())
 }
 KM_PER_UNIT = 1000.0  # the haversine losses are in thousands of km, so that their size is that of the others
 
@@ -34,8 +30,8 @@ class GeoHeads(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(dimension)
         self.cell = nn.Linear(dimension, cells)
-        self.climate = nn.Linear(dimension, CLIMATES)
-        self.month = nn.Linear(dimension, MONTHS)
+        self.climate = nn.Linear(dimension, TASKS["climate"].classes)
+        self.month = nn.Linear(dimension, TASKS["month"].classes)
         self.regression = nn.Linear(dimension, len(REGRESSIONS))
         self.direction = nn.Linear(dimension, 3)
 
@@ -56,17 +52,17 @@ class GeoHeads(nn.Module):
 
 
 class Classifier(nn.Module):
-    """Heads on a vision tower, or on cached embeddings when there is no tower."""
+    """Heads on an encoder, or on cached embeddings if there is none."""
 
-    def __init__(self, vision: "VisionTower | None", heads: GeoHeads, pooling: str) -> None:
+    def __init__(self, encoder: "ImageEncoder | None", heads: GeoHeads, pooling: str) -> None:
         super().__init__()
-        self.vision, self.heads, self.pooling = vision, heads, pooling
+        self.encoder, self.heads, self.pooling = encoder, heads, pooling
 
     def forward(self, inputs: Tensor, kept: Tensor | None = None) -> dict[str, Tensor]:
         """Outputs of the heads for embeddings (n, d), or images uint8 (n, 3, s, s) or (n, views, 3, s, s)."""
-        if self.vision is None:
+        if self.encoder is None:
             return self.heads(inputs)
-        return self.heads(self.vision(normalise(inputs, self.vision.preprocessing), self.pooling, kept))
+        return self.heads(self.encoder(normalise(inputs, self.encoder.preprocessing), self.pooling, kept))
 
 
 def known_tasks(targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -74,7 +70,7 @@ def known_tasks(targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
     known_cell = targets["cell"] >= 0
     known_values = ~targets["regression"].isnan()
     masks = {"cell": known_cell, "hierarchy": known_cell}
-    masks |= {task: targets[task] >= 0 for task in ("climate", "month")}
+    masks |= {task: targets[task] >= 0 for task in CLASS_TASKS}
     masks |= {task: known_values[:, columns].any(dim=1) for task, columns in TASK_COLUMNS.items()}
     everywhere = torch.ones_like(known_cell)
     return masks | {"latitude": everywhere, "longitude": everywhere}
@@ -95,7 +91,7 @@ def task_losses(
     losses = {"cell": cells.loss(outputs["cell"], latitude, longitude, true_cell)}
     if levels:
         losses["hierarchy"] = hierarchy_loss(outputs["cell"], true_cell, levels)
-    for task in ("climate", "month"):
+    for task in CLASS_TASKS:
         losses[task] = functional.cross_entropy(outputs[task], targets[task].clamp(min=0), reduction="none")
     losses |= _regression_losses(outputs["regression"], targets["regression"])
     losses["latitude"] = haversine_km(outputs["latitude"], longitude, latitude, longitude) / KM_PER_UNIT

@@ -1,4 +1,4 @@
-"""From a decoded photo to the pixels a vision tower wants."""
+"""From a decoded photo to the pixels an encoder takes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

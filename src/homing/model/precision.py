@@ -1,4 +1,4 @@
-"""The precision that towers multiply matrices in, by the `mixed_precision` keys of the configuration."""
+"""The precision in which encoders multiply matrices, by the `mixed_precision` keys of the configuration."""
 
 import torch
 

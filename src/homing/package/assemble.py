@@ -12,7 +12,7 @@ import pandas as pd
 from homing.files import read_json, write_json
 from homing.geocells.export import simplified_outlines
 from homing.package.card import render
-from homing.package.layout import FORMAT, VISION
+from homing.package.layout import ENCODER, FORMAT
 
 NAMES = ["cell_id", "name", "region", "country", "country_name", "photos", "area_km2"]
 
@@ -32,12 +32,12 @@ def assemble(folder: Path, parts: Parts, cells: gpd.GeoDataFrame, about: Mapping
     folder.mkdir(parents=True)
     for name in ("geolocator.json", "heads.safetensors", "preprocessor_config.json"):
         shutil.copy2(parts.finetuned / name, folder / name)
-    (folder / "vision").mkdir()
-    tower = parts.finetuned / "vision" if (parts.finetuned / "vision").is_dir() else parts.encoder
-    for name in VISION:
-        shutil.copy2(tower / name, folder / "vision" / name)
+    (folder / "encoder").mkdir()
+    encoder = parts.finetuned / "encoder" if (parts.finetuned / "encoder").is_dir() else parts.encoder
+    for name in ENCODER:
+        shutil.copy2(encoder / name, folder / "encoder" / name)
     description = read_json(folder / "geolocator.json")
-    write_json(folder / "geolocator.json", description | {"vision_trained": True})  # the tower is in the package
+    write_json(folder / "geolocator.json", description | {"encoder_included": True})  # the encoder is in the package
     shutil.copytree(parts.index, folder / "refine")
     shutil.copy2(parts.hierarchy, folder / "hierarchy.parquet")
     described(pd.read_parquet(parts.finetuned / "cells.parquet"), cells).to_parquet(

@@ -8,9 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from homing.files import atomic_path, read_json, write_json
-from homing.model.towers import load_tower
+from homing.model.encoders import load_encoder
 from homing.package.card import render
-from homing.package.layout import VISION, Layout
+from homing.package.layout import ENCODER, Layout
 from homing.package.limits import check_empty, leave_photos_out, limit_answers
 
 
@@ -30,19 +30,19 @@ def prepared(source: str | Path, wish: Wish) -> Iterator[Layout]:
     with TemporaryDirectory(prefix="homing-export-") as room:
         folder = Path(room) / "model"
         whole = wish.photos and wish.answers == "exact"
-        ignored = shutil.ignore_patterns(*([] if whole else ["refine"]), "vision", "README.md", ".*")
+        ignored = shutil.ignore_patterns(*([] if whole else ["refine"]), "encoder", "README.md", ".*")
         shutil.copytree(layout.own, folder, ignore=ignored)
         if wish.answers != "exact":
             limit_answers(folder, wish.answers)
         elif not wish.photos:
             leave_photos_out(folder)
-        _place_vision(folder, inside=False)
-        yield Layout(folder, layout.vision)
+        _place_encoder(folder, inside=False)
+        yield Layout(folder, layout.encoder)
 
 
-def _place_vision(folder: Path, inside: bool) -> None:
+def _place_encoder(folder: Path, inside: bool) -> None:
     """Say whether the encoder is in the package's own folder."""
-    write_json(folder / "geolocator.json", read_json(folder / "geolocator.json") | {"vision_trained": inside})
+    write_json(folder / "geolocator.json", read_json(folder / "geolocator.json") | {"encoder_included": inside})
 
 
 def export_package(source: str | Path, folder: Path, wish: Wish) -> None:
@@ -50,27 +50,27 @@ def export_package(source: str | Path, folder: Path, wish: Wish) -> None:
     check_empty(folder)
     with prepared(source, wish) as layout, atomic_path(folder) as partial:
         shutil.copytree(layout.own, partial)
-        _copy_vision(layout, partial / "vision")
-        _place_vision(partial, inside=True)
+        _copy_encoder(layout, partial / "encoder")
+        _place_encoder(partial, inside=True)
         _write_card(layout, partial, "package")
 
 
 def export_hugging_face(source: str | Path, folder: Path, wish: Wish) -> None:
-    """Write the Hugging Face layout: the vision tower as transformers reads it, the rest in `homing/`, a model card.
+    """Write the Hugging Face layout: the image encoder as transformers reads it, the rest in `homing/`, a model card.
 
     `homing.load` reads it too. Raises HomingError when `folder` exists.
     """
     check_empty(folder)
     with prepared(source, wish) as layout, atomic_path(folder) as partial:
-        load_tower(layout.vision).save(partial)  # the tower alone, where the encoder had a text tower too
+        load_encoder(layout.encoder).save(partial)  # the image encoder alone, also of a model of images and text
         shutil.copytree(layout.own, partial / "homing")
         _write_card(layout, partial, "hf")
 
 
-def _copy_vision(layout: Layout, folder: Path) -> None:
+def _copy_encoder(layout: Layout, folder: Path) -> None:
     folder.mkdir()
-    for name in VISION:
-        shutil.copy2(layout.vision / name, folder / name)
+    for name in ENCODER:
+        shutil.copy2(layout.encoder / name, folder / name)
 
 
 def _write_card(layout: Layout, folder: Path, kind: str) -> None:

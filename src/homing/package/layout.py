@@ -3,7 +3,7 @@
 config.json: format, run, refine (settings of the readouts), calibration (temperature of the logits, or null), precision
 of the encoder, answers (how fine they may be), photos (whether training photos are in it), summary, versions.
 geolocator.json, heads.safetensors, cells.parquet (place, names, area and photos of each cell), hierarchy.parquet,
-cells.geojson (simplified outlines), preprocessor_config.json, vision/ (transformers' layout), refine/ (the index),
+cells.geojson (simplified outlines), preprocessor_config.json, encoder/ (transformers' layout), refine/ (the index),
 card.json and README.md (the model card).
 """
 
@@ -15,28 +15,28 @@ from homing import __version__
 from homing.errors import HomingError
 from homing.files import read_json
 
-FORMAT = 2
+FORMAT = 3
 ANSWERS = ("exact", "region", "country")  # how fine, the finest first
 OWN = ("config.json", "geolocator.json", "heads.safetensors", "cells.parquet", "preprocessor_config.json", "card.json")
 INDEX = ("prototypes.parquet", "members.parquet", "prototypes.npy", "members.npy", "centre.npy")
-VISION = ("config.json", "model.safetensors", "preprocessor_config.json")
+ENCODER = ("config.json", "model.safetensors", "preprocessor_config.json")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the parts are: `own` files, and the encoder in `vision`."""
+    """Where the parts are: `own` files, and the encoder in `encoder`."""
 
     own: Path
-    vision: Path
+    encoder: Path
 
     @classmethod
     def of(cls, folder: str | Path) -> "Layout":
         """A package, a folder in the Hugging Face layout, or a run that has a package. Raises HomingError."""
         folder = Path(folder)
         known = [
-            cls(folder, folder / "vision"),
+            cls(folder, folder / "encoder"),
             cls(folder / "homing", folder),
-            cls(folder / "model", folder / "model/vision"),
+            cls(folder / "model", folder / "model/encoder"),
         ]
         for layout in known:
             if any((layout.own / name).is_file() for name in ("geolocator.json", "heads.safetensors", "cells.parquet")):
@@ -61,7 +61,7 @@ class Layout:
                 f"{config.get('versions', {}).get('homing', 'of unknown version')}; Homing {__version__} reads format "
                 f"{FORMAT}. Make it again (delete the folder and run the workflow), or install the Homing it came from"
             )
-        wanted = [self.own / name for name in OWN] + [self.vision / name for name in VISION]
+        wanted = [self.own / name for name in OWN] + [self.encoder / name for name in ENCODER]
         wanted += [self.index / name for name in INDEX] if self.index else []
         absent = [str(path) for path in wanted if not path.is_file()]
         if absent:

@@ -15,7 +15,7 @@ from homing.model.geolocator import Geolocator, load_geolocator
 from homing.model.images import normalise
 from homing.package.export import Wish, prepared
 from homing.package.limits import check_empty
-from homing.scales import REGRESSIONS
+from homing.tasks import REGRESSIONS
 
 OPSET = 18
 COMPARED = 64  # pictures
@@ -29,13 +29,13 @@ class PixelsToLogits(nn.Module):
 
     def __init__(self, geolocator: Geolocator, tasks: bool) -> None:
         super().__init__()
-        self.vision, self.heads = geolocator.vision, geolocator.heads
+        self.encoder, self.heads = geolocator.encoder, geolocator.heads
         self.pooling, self.preprocessing = geolocator.pooling, geolocator.preprocessing
         self.names = ("cell", *(TASK_OUTPUTS if tasks else ()))
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """The embedding, then what `names` says, in that order."""
-        vectors = self.vision(normalise(pixels, self.preprocessing), self.pooling)
+        vectors = self.encoder(normalise(pixels, self.preprocessing), self.pooling)
         outputs = self.heads(vectors)
         return (vectors, *(outputs[name] for name in self.names))
 
@@ -49,7 +49,7 @@ def export_onnx(source: str | Path, path: Path, wish: Wish) -> dict[str, Any]:
     check_empty(path)
     with prepared(source, wish) as layout:
         config = layout.config_alone()
-        geolocator = load_geolocator(layout.own, layout.vision)
+        geolocator = load_geolocator(layout.own, layout.encoder)
     module = PixelsToLogits(geolocator, tasks=config["answers"] == "exact").eval()
     side = geolocator.preprocessing.side
     with atomic_path(path) as partial:

@@ -59,11 +59,11 @@ class GeolocatorPackage:
         config = layout.config()
         chosen = choose_device(device)
         try:
-            geolocator = load_geolocator(layout.own, layout.vision)
+            geolocator = load_geolocator(layout.own, layout.encoder)
         except (SafetensorError, RuntimeError, KeyError) as error:
             first = str(error).splitlines()[0]
             raise HomingError(f"{layout.own}: the weights cannot be read ({first}); copy the package again") from None
-        geolocator.vision.to(chosen)
+        geolocator.encoder.to(chosen)
         geolocator.heads.to(chosen)
         hierarchy = layout.own / "hierarchy.parquet"
         answerer = Answerer(
@@ -183,8 +183,8 @@ def _check_fit(folder: Path, geolocator: Geolocator, answerer: Answerer) -> None
     """Raise HomingError when heads, cells, hierarchy and index are not of one run."""
     heads, cells, index = geolocator.heads.cell, geolocator.cells, answerer.index
     problems = [
-        (heads.in_features != geolocator.vision.width,
-         f"heads for {heads.in_features} dimensions on an encoder of {geolocator.vision.width}"),
+        (heads.in_features != geolocator.encoder.width,
+         f"heads for {heads.in_features} dimensions on an encoder of {geolocator.encoder.width}"),
         (not np.array_equal(cells["cell_id"], np.arange(heads.out_features)),
          f"heads for {heads.out_features} cells beside a table of {len(cells)} (cells.parquet)"),
         (answerer.coarser is not None and answerer.coarser.shape[1] != len(cells),

@@ -22,9 +22,9 @@ _COSINES = _cosines()
 
 
 def perceptual_hash(image: np.ndarray) -> int:
-    """Return the 64 bits, as a signed integer, of an image, uint8 (height, width, 3).
+    """Return the 64 bits of an image, uint8 (height, width, 3), as a signed integer.
 
-    Of its green channel, which is most of its brightness.
+    They are taken from the green channel, which is most of the brightness.
     """
     step = max(1, min(image.shape[:2]) // (4 * SIDE))
     green = Image.fromarray(np.ascontiguousarray(image[::step, ::step, 1]))
@@ -40,22 +40,22 @@ def near_pairs(hashes: np.ndarray, queries: np.ndarray, bits: int) -> tuple[np.n
     hashes: int64 (n,). queries: int64 (m,). The 64 bits are divided into bits + 1 bands: hashes that differ in at most
     `bits` bits are equal in at least one band (Norouzi et al. 2012), so only hashes with an equal band are compared.
     """
-    ours, theirs = hashes.astype(np.int64).view(np.uint64), queries.astype(np.int64).view(np.uint64)
+    hash_n, query_m = (values.astype(np.int64).view(np.uint64) for values in (hashes, queries))
     edges = np.linspace(0, 64, bits + 2).astype(int)
-    found = [_pairs_in_band(ours, theirs, low, high, bits) for low, high in pairwise(edges)]
-    pairs = np.unique(np.concatenate(found), axis=0)
+    bands = [_pairs_in_band(hash_n, query_m, low, high, bits) for low, high in pairwise(edges)]
+    pairs = np.unique(np.concatenate(bands), axis=0)
     return pairs[:, 0], pairs[:, 1]
 
 
-def _pairs_in_band(ours: np.ndarray, theirs: np.ndarray, low: int, high: int, bits: int) -> np.ndarray:
+def _pairs_in_band(hash_n: np.ndarray, query_m: np.ndarray, low: int, high: int, bits: int) -> np.ndarray:
     """Return the pairs that are equal in the bits low..high-1 and differ in at most `bits` in all, int64 (p, 2)."""
     mask = np.uint64((1 << (high - low)) - 1)
-    band, wanted = (ours >> np.uint64(low)) & mask, (theirs >> np.uint64(low)) & mask
-    order = np.argsort(band, kind="stable")
-    first, last = np.searchsorted(band[order], wanted, "left"), np.searchsorted(band[order], wanted, "right")
-    pieces = [np.zeros((0, 2), dtype=np.int64)]
-    for query in np.flatnonzero(last > first):
-        items = order[first[query] : last[query]]
-        close = np.bitwise_count(ours[items] ^ theirs[query]) <= bits
-        pieces.append(np.stack([items[close], np.full(close.sum(), query)], axis=1))
-    return np.concatenate(pieces)
+    band_n, band_m = ((values >> np.uint64(low)) & mask for values in (hash_n, query_m))
+    order = np.argsort(band_n, kind="stable")
+    first_m, last_m = (np.searchsorted(band_n[order], band_m, side) for side in ("left", "right"))
+    pairs = [np.zeros((0, 2), dtype=np.int64)]
+    for query in np.flatnonzero(last_m > first_m):
+        equal = order[first_m[query] : last_m[query]]
+        near = equal[np.bitwise_count(hash_n[equal] ^ query_m[query]) <= bits]
+        pairs.append(np.stack([near, np.full(len(near), query)], axis=1))
+    return np.concatenate(pairs)

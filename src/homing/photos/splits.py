@@ -168,3 +168,9 @@ def in_set(splits: pd.DataFrame, photo_set: str) -> set[str] | None:
     if photo_set not in ("train", "val", "test"):
         return None
     return set(splits.loc[splits["split"] == photo_set, "photo_id"])
+
+
+def rows_in_set(photos: pd.DataFrame, splits: pd.DataFrame, photo_set: str) -> pd.DataFrame:
+    """Return the rows of a table with photo_id that are in a photo set: a split, or all of a benchmark."""
+    wanted = in_set(splits, photo_set)
+    return photos if wanted is None else photos[photos["photo_id"].isin(wanted)].reset_index(drop=True)

@@ -1,1 +1,1 @@
-"""What a run will take, before it runs: jobs, disk, hours, the longest chain. Nothing is downloaded for it."""
+"""Estimate what a run takes before it runs: jobs, disk, hours, critical path. Nothing is downloaded for it."""

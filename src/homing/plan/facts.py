@@ -1,4 +1,4 @@
-"""What is known of the work before it is done: photos of each data set, areas, bytes, and the units of each job."""
+"""What is known before a run: photos of each data set, areas, bytes, and the units of work of each job."""
 
 import csv
 import functools
@@ -20,44 +20,41 @@ from homing.sources.table import planned_bytes, read_sources, source_row
 Config = dict[str, Any]
 Amounts = dict[str, float]
 
-KILOBYTES_AT_512 = 60.0  # of a photo whose longer side is 512 pixels, quality 90 (docs/data.md)
-KILOBYTES_OF_TOY = 4.35  # of a rendered photo of 96 pixels, measured in the demo
-PHOTOS_UNKNOWN = 100_000  # where nothing tells; named among the unknowns
-AREAS_UNKNOWN = 50_000
+KILOBYTES_AT_512 = 60.0  # a photo whose longer side is 512 pixels, at quality 90 (docs/data.md)
+KILOBYTES_OF_TOY = 4.35  # a rendered photo of 96 pixels, measured in the demo
+DEFAULT_PHOTOS = 100_000  # if nothing says how many; reported among the unknowns
+DEFAULT_AREAS = 50_000
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".tif", ".tiff", ".bmp")
 
 
 @functools.cache
 def upstream(source: str) -> dict[str, str]:
-    """The row of resources/collections.csv, or nothing."""
+    """Return the row of a source in resources/collections.csv; empty if there is none."""
     with (ROOT / "resources/collections.csv").open(newline="", encoding="utf-8") as file:
         return next((row for row in csv.DictReader(file) if row["source"] == source), {})
 
 
 @dataclass
 class Facts:
-    """Counts and bytes of one configuration in one folder; `unknowns`: what had to be guessed, `unsized`: files.
-
-    `told` are photos per data set that the user states.
-    """
+    """Counts and bytes of one configuration in one folder."""
 
     config: Config
     folder: Path
-    told: Mapping[str, int] = field(default_factory=dict)
-    unknowns: dict[str, str] = field(default_factory=dict)
-    unsized: list[str] = field(default_factory=list)
+    stated: Mapping[str, int] = field(default_factory=dict)  # photos by data set, as the user says
+    unknowns: dict[str, str] = field(default_factory=dict)  # what had to be assumed -> the assumption
+    unsized: list[str] = field(default_factory=list)  # raw files of unknown size
 
     def __post_init__(self) -> None:
         self.sources = read_sources(ROOT / "config/sources.csv")
-        foreign = set(self.told) - set(self.config["datasets"])
-        if foreign:
-            raise HomingError(f"--photos {min(foreign)}: none of datasets: {', '.join(self.config['datasets'])}")
+        unknown = set(self.stated) - set(self.config["datasets"])
+        if unknown:
+            raise HomingError(f"--photos {min(unknown)}: must be one of datasets: {', '.join(self.config['datasets'])}")
         self.photos = functools.cache(self._photos)
 
     def _photos(self, dataset: str) -> int:
-        """Photos (places, where four views are one place) of a data set: told, counted, known upstream, or guessed."""
-        if dataset in self.told:
-            return self.told[dataset]
+        """Return the photos of a data set (places, if they have views): stated, counted, published, or assumed."""
+        if dataset in self.stated:
+            return self.stated[dataset]
         stored = self.folder / f"results/photos/{dataset}/photos.parquet"
         if stored.is_file():
             return pq.read_metadata(stored).num_rows
@@ -65,14 +62,15 @@ class Facts:
         if chosen.get("source", "").endswith("/toy"):
             return self.config["toyplanet"]["photos"]
         counted = self._counted(chosen) if "source" not in chosen else None
-        known = upstream(chosen.get("source", "")).get("photos")
-        if counted is None and not known:
-            self.unknowns[f"photos of {dataset}"] = f"taken as {PHOTOS_UNKNOWN:,}: say --photos {dataset}=N"
-            return PHOTOS_UNKNOWN
-        return counted if counted is not None else int(known)
+        if counted is not None:
+            return counted
+        if published := upstream(chosen.get("source", "")).get("photos"):
+            return int(published)
+        self.unknowns[f"photos of {dataset}"] = f"assumed to be {DEFAULT_PHOTOS:,}; give --photos {dataset}=N"
+        return DEFAULT_PHOTOS
 
     def _counted(self, dataset: Config) -> int | None:
-        """Rows of the user's own table, or pictures of a folder."""
+        """Count the rows of the user's table, or the images of a folder. Return None if neither is there."""
         paths = configuration.with_paths(self.config, dataset)
         table, images = (self.folder / paths[key] if paths.get(key) else None for key in ("table", "images"))
         if table and table.is_file():
@@ -82,13 +80,13 @@ class Facts:
         return None
 
     def pictures(self, dataset: str) -> int:
-        """Pictures that are stored: each view is one; none where only coordinates are given."""
+        """Return the number of stored images, one per view; none for a data set of coordinates only."""
         chosen = self.config["datasets"][dataset]
         imageless = "source" not in chosen and not chosen.get("images")
         return 0 if imageless else self.photos(dataset) * chosen.get("views", 1)
 
     def stored_gb(self, dataset: str) -> float:
-        """Shards of a data set: measured where they are, else by their number and the side they are bounded to."""
+        """Return the size of the shards: measured if they exist, else from number and largest side of the images."""
         shards = self.folder / f"results/photos/{dataset}/shards"
         if shards.is_dir():
             return disk_gb(shards)
@@ -106,15 +104,15 @@ class Facts:
         return None
 
     def areas(self) -> int:
-        """Administrative areas of the boundaries."""
+        """Return the number of administrative areas."""
         source = self.config["labels"]["boundaries"]["source"]
         made = self.folder / f"results/boundaries/{source}/areas.parquet"
         if made.is_file():
             return pq.read_metadata(made).num_rows
-        return int(upstream(source).get("areas") or AREAS_UNKNOWN)
+        return int(upstream(source).get("areas") or DEFAULT_AREAS)
 
     def raw_gb(self, source: str, file: str) -> float | None:
-        """A file of config/sources.csv: as it is here or in the mirror, else as stated; None when nobody says."""
+        """Return the size of a raw file: measured here or in the mirror, else as stated; None if unknown."""
         row = source_row(self.sources, source, file)
         here = self.folder / f"results/raw/{source}/{file}"
         found = here if here.is_file() else in_mirror(row, self.mirror())
@@ -122,10 +120,11 @@ class Facts:
         return None if size is None else size / 1e9
 
     def mirror(self) -> str | None:
+        """Return the folder of the mirror."""
         return str(self.folder / self.config["mirror"]) if self.config["mirror"] else None
 
     def origin(self, source: str, file: str) -> str:
-        """Where retrieve_file takes a file from: "generated", "mirror", "shipped", "line" or "hand" (no address)."""
+        """Return where retrieve_file gets a file: "generated", "mirror", "shipped", "line" (download) or "hand"."""
         row = source_row(self.sources, source, file)
         if row["url"].startswith("toyplanet:"):
             return "generated"
@@ -134,7 +133,7 @@ class Facts:
         return {"file": "shipped", "mirror": "hand"}.get(row["url"].partition(":")[0], "line")
 
     def amounts(self, job: Job, read_gb: Mapping[str, float]) -> Amounts:
-        """The units of work of a job (docs/doctor_and_plan.md); `read_gb`: size of each of its inputs, GB."""
+        """Return the units of work of a job (docs/doctor_and_plan.md) from the size of each of its inputs in GB."""
         raw = sum(size for path, size in read_gb.items() if "results/raw/" in path and "/manifests/" not in path)
         shards = sum(size for path, size in read_gb.items() if path.endswith("/shards"))
         found: Amounts = {"job": 1, "raw_gb": raw, "shard_gb": shards, "area": self.areas()}
@@ -182,7 +181,7 @@ class Facts:
         cells = max(1.0, 2 * shaping / (run["geocells"]["min_photos"] + run["geocells"]["max_photos"]))
         shape = shape_of(run["model"])
         if not shape.known:
-            self.unknowns["the encoder's shape"] = "taken as CLIP L/14 at 336 pixels"
+            self.unknowns["shape of the encoder"] = "assumed to be CLIP L/14 at 336 pixels"
         dataset = names.get("dataset", own)
         chosen = {"train": train, "val": val, "test": photos - train - val}
         photo_set = names.get("photo_set", "test")
@@ -198,20 +197,20 @@ class Facts:
             "benchmark_photo": sum(map(self.photos, run["evaluate"]["benchmarks"])),
             "vector": self.photos(dataset) * shape.width,
             "gigapair": train * asked / 1e9 if run["evaluate"]["thumbnails"] else 0.0,
-            "vision_gb": shape.vision_gb,
+            "encoder_gb": shape.encoder_gb,
             "model_gb": shape.gb,
         } | self._training(job, run, shape, (train, val), cells)
 
     def _divided(self, run: Config) -> tuple[float, float]:
-        """Photos to train on and to validate with; regions and given splits are taken to test as many as others."""
+        """Return training and validation photos; splits by region or as given are assumed to have the usual shares."""
         photos, splits = self.photos(run["run_dataset"]), run["splits"]
         return photos * (1 - splits["val_share"] - splits["test_share"]), photos * splits["val_share"]
 
     def _training(self, job: Job, run: Config, shape: Shape, photos: tuple[float, float], cells: float) -> Amounts:
-        """Operations, and GB of pictures that are decoded, of a job that computes with the encoder."""
+        """Return the GFLOP, and the GB of images decoded, of a job that runs the encoder."""
         train, val = photos
         dataset, views = run["run_dataset"], run["datasets"][run["run_dataset"]].get("views", 1)
-        each = self.stored_gb(dataset) / max(1, self.pictures(dataset))
+        image_gb = self.stored_gb(dataset) / max(1, self.pictures(dataset))
         picture, head = shape.picture_gflop, 6e-9 * shape.width * cells
         if job.rule == "embed_photos":
             embedded = job.wildcards["dataset"]
@@ -222,18 +221,18 @@ class Facts:
             again = 4 / 3 if asked["gradient_checkpointing"] else 1
             passes = asked["epochs"] * (train + val)
             work = asked["epochs"] * (3 * again * train * (kept * picture + shape.caption_gflop) + val * pair)
-            return {"gflop": work, "decoded_gb": passes * each}
+            return {"gflop": work, "decoded_gb": passes * image_gb}
         if job.rule == "finetune_geolocator":
             asked = run["finetune"]
             backward = {"all": 2.0, "last": 2.0 * asked["last_layers"] / shape.layers, "heads": 0.0}[asked["trainable"]]
             forward = 0.0 if asked["trainable"] == "heads" else picture * views
             work = asked["epochs"] * (train * (forward * (1 + backward) + head) + val * forward)
-            return {"gflop": work, "decoded_gb": bool(forward) * asked["epochs"] * (train + val) * each * views}
+            return {"gflop": work, "decoded_gb": bool(forward) * asked["epochs"] * (train + val) * image_gb * views}
         return {}
 
 
 def table_rows(table: Path) -> int:
-    """Rows of a CSV or Parquet file; a line break inside quotes counts as one more, which a plan bears."""
+    """Count the rows of a CSV or Parquet file. A line break within quotes counts as a row, which is close enough."""
     if table.suffix == ".parquet":
         return pq.read_metadata(table).num_rows
     with table.open("rb") as file:
@@ -241,7 +240,7 @@ def table_rows(table: Path) -> int:
 
 
 def disk_gb(path: Path) -> float:
-    """Bytes of a file, or of all files in a folder, GB; what links point to counts."""
+    """Return the size of a file or folder in GB; links count as the files they point to."""
     if path.is_dir():
         return sum(one.stat().st_size for one in path.rglob("*") if one.is_file()) / 1e9
     return path.stat().st_size / 1e9 if path.exists() else 0.0

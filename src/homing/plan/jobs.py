@@ -1,4 +1,4 @@
-"""The jobs that Snakemake would run: its own dry run, told job by job by the logger plugin in `workflow/plugins`."""
+"""The jobs that Snakemake would run, as its dry run reports them to the logger plugin in `workflow/plugins`."""
 
 import json
 import os
@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
+from importlib.util import find_spec
 from pathlib import Path
 from subprocess import PIPE, STDOUT
 from typing import Any
@@ -21,11 +22,12 @@ from homing.shipped import ROOT
 
 PLUGINS = ROOT / "workflow/plugins"
 PROFILE_FILES = ("profile.yaml", "config.yaml")  # the second is the older name
+INSTALL_WORKFLOW = "pip install 'homing[workflow]'"
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One job: its rule and wildcards, its files, what it asks for."""
+    """One job: rule, wildcards, files and requested resources."""
 
     rule: str
     wildcards: Mapping[str, str] = field(default_factory=dict)
@@ -37,7 +39,7 @@ class Job:
 
     @property
     def gpus(self) -> int:
-        """GPUs on all its nodes: `gpu` counts those of a job, `gres: gpu:N` those of each node."""
+        """GPUs on all nodes: `gpu` counts those of the job, `gres: gpu:N` those of each node."""
         if "gres" in self.resources:
             return int(str(self.resources["gres"]).rsplit(":", 1)[-1]) * int(self.resources.get("nodes", 1))
         return int(self.resources.get("gpu", 0))
@@ -48,12 +50,14 @@ def planned_jobs(
     configfiles: Sequence[str] = (),
     profiles: Sequence[str] = (),
     targets: Sequence[str] = (),
-    every=False,
+    every: bool = False,
 ) -> list[Job]:
-    """The jobs of a dry run in `folder`, each after those it needs; `every`: those too whose results are there.
+    """Return the jobs of a dry run in `folder`, each after the jobs it needs; with `every`, finished jobs too.
 
-    `results/` is that of `folder`; nothing is locked. Raises HomingError with what Snakemake says.
+    Nothing is locked. Raises HomingError with the complaint of Snakemake.
     """
+    if not has_snakemake():
+        raise HomingError(f"Snakemake is not installed: {INSTALL_WORKFLOW}")
     found = [profile_of(folder, profile) for profile in profiles or ["local"]]
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "jobs.jsonl"
@@ -62,7 +66,7 @@ def planned_jobs(
         command += ["--configfile", *configfiles] if configfiles else []
         command += ["--logger", "homing", "--logger-homing-path", str(path)]
         command += ["--forceall"] if every else []
-        command += [] if is_local(found) else ["--cores", "100000"]  # else a dry run caps the threads to one
+        command += [] if is_local(found) else ["--cores", "100000"]  # without it, a dry run caps threads at one
         environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(SOURCE), str(PLUGINS)])}
         done = subprocess.run(
             [*command, "--", *targets], cwd=folder, env=environment, stdout=PIPE, stderr=STDOUT, text=True
@@ -73,50 +77,57 @@ def planned_jobs(
     return in_order(Job(**json.loads(line)) for line in lines)
 
 
+def has_snakemake() -> bool:
+    """Return True if Snakemake is installed. Prediction needs no workflow, so that it is an extra of the package."""
+    return find_spec("snakemake") is not None
+
+
 def read_profile(path: Path) -> dict[str, Any]:
-    """The keys of a profile. Raises HomingError when it is no YAML."""
+    """Return the keys of a profile. Raises HomingError if it is not valid YAML."""
     file = next((path / name for name in PROFILE_FILES if (path / name).is_file()), path)
     try:
         return yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
-        raise HomingError(f"{file}: no YAML ({str(error).splitlines()[0]})") from None
+        raise HomingError(f"{file}: invalid YAML ({str(error).splitlines()[0]})") from None
 
 
 def is_local(profiles: Iterable[Path]) -> bool:
-    """Whether jobs run on this machine."""
+    """Return True if jobs run on this machine."""
     return all(read_profile(path).get("executor", "local") == "local" for path in profiles)
 
 
 def snakefile(folder: Path) -> Path:
-    """The Snakefile of `folder`, or that of this library's own checkout."""
+    """Return the Snakefile of `folder`, else the one shipped with this library."""
     return folder / "Snakefile" if (folder / "Snakefile").is_file() else ROOT / "Snakefile"
 
 
 def profile_of(folder: Path, name: str) -> Path:
-    """The folder or file of a profile, given by path or by name. Raises HomingError naming those there are."""
+    """Return the folder or file of a profile, given by path or name. Raises HomingError naming the shipped ones."""
     for path in (folder / name, folder / "profiles" / name, ROOT / name, ROOT / "profiles" / name):
         if path.is_file() or any((path / file).is_file() for file in PROFILE_FILES):
             return path.resolve()
-    known = sorted(path.parent.name for path in (ROOT / "profiles").glob("*/profile.yaml"))
-    raise HomingError(f"--profile {name}: no profile.yaml there; those that come along: {', '.join(known)}")
+    shipped = sorted(path.parent.name for path in (ROOT / "profiles").glob("*/profile.yaml"))
+    raise HomingError(f"--profile {name}: no profile.yaml there; shipped profiles: {', '.join(shipped)}")
 
 
 def _complaint(output: str) -> str:
-    """The line that says what is wrong: files that are missing, else our own line, else the last of Snakemake's."""
+    """Return the line of Snakemake's output that says what is wrong: missing files, our own error, or the last line."""
     if missing := re.search(r"Missing input files for rule (\w+):.*?affected files:\n((?:\s+\S.*\n?)+)", output, re.S):
         return f"rule {missing[1]} needs {', '.join(missing[2].split())}: no such file"
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     own = [line for line in lines if "HomingError" in line or line.startswith("config: ")]
-    return (own or lines or ["it says nothing"])[-1].removeprefix("homing.errors.").removeprefix("HomingError: ")
+    return (
+        (own or lines or ["Snakemake printed nothing"])[-1].removeprefix("homing.errors.").removeprefix("HomingError: ")
+    )
 
 
 def producers(jobs: Iterable[Job]) -> dict[str, Job]:
-    """By each file the job that makes it."""
+    """Return the job that makes each file."""
     return {file: job for job in jobs for file in job.outputs}
 
 
 def in_order(jobs: Iterable[Job]) -> list[Job]:
-    """The jobs, each after those whose files it reads."""
+    """Return the jobs, each after those whose files it reads."""
     jobs = list(jobs)
     maker = producers(jobs)
     return list(

@@ -1,4 +1,4 @@
-"""Seconds and bytes of a job, linear in its units of work: shipped rates, bettered by the run's own benchmark files."""
+"""Seconds and bytes of a job, linear in its units of work: shipped rates, corrected by measured benchmark files."""
 
 import csv
 import functools
@@ -14,13 +14,16 @@ from homing.plan.jobs import Job
 from homing.shipped import ROOT
 
 DEVICES = ("a100", "h100", "h200")
-OVERLAPPING = ("gflop", "decoded_gb")  # pictures are decoded ahead while the step before is computed
-START = ("job", "compile")  # what a job takes however little it has to do
+OVERLAPPING = ("gflop", "decoded_gb")  # images are prefetched while the previous step is computed
+START = ("job", "compile")  # units of the constant part of a job's time
 
 
 @dataclass(frozen=True)
 class Rate:
-    """Seconds per unit; `per` says what shares them: the job, its threads or its GPUs (part: two threads)."""
+    """Seconds per unit of work; `per` says what divides them: nothing (job), its threads or its GPUs.
+
+    With `per` "part", the threads of all parallel parts of an import divide them.
+    """
 
     unit: str
     device: str
@@ -36,26 +39,27 @@ def _rows(name: str) -> list[dict[str, str]]:
 
 @functools.cache
 def shipped() -> dict[str, list[Rate]]:
-    """By rule the rates of resources/rates.csv."""
-    rates = defaultdict(list)
+    """Return the rates of resources/rates.csv by rule."""
+    rates: dict[str, list[Rate]] = defaultdict(list)
     for row in _rows("rates.csv"):
-        rates[row.pop("rule")].append(Rate(**row | {"seconds": float(row["seconds"])}))
+        rate = Rate(row["unit"], row["device"], float(row["seconds"]), row["per"], row["source"])
+        rates[row["rule"]].append(rate)
     return dict(rates)
 
 
 @dataclass
 class Model:
-    """Shipped rates on the devices at hand: the kind of GPU, the line to the internet."""
+    """Times by shipped rates, for a kind of GPU and a download speed in Mbit/s."""
 
     gpu: str = "a100"
     line_mbit: float = 100.0
 
     def __post_init__(self) -> None:
         if self.gpu not in DEVICES:
-            raise HomingError(f"--gpu {self.gpu}: rates are known for {', '.join(DEVICES)}")
+            raise HomingError(f"--gpu {self.gpu}: must be one of {', '.join(DEVICES)}")
 
     def parts(self, job: Job, amounts: Amounts) -> dict[str, float]:
-        """Seconds of a job by unit of work."""
+        """Return the seconds of a job by unit of work."""
         seconds = {}
         for rate in shipped().get(job.rule, shipped()["*"] if job.benchmark else []):
             on_gpu = rate.unit == "gflop" and job.gpus > 0
@@ -67,46 +71,47 @@ class Model:
         return seconds
 
     def seconds(self, job: Job, amounts: Amounts) -> float:
-        """Wall time of a job."""
+        """Return the wall time of a job."""
         parts = self.parts(job, amounts)
-        ahead = [parts.pop(unit) for unit in OVERLAPPING if unit in parts]
-        return sum(parts.values()) + max(ahead, default=0)
+        overlapping = [parts.pop(unit) for unit in OVERLAPPING if unit in parts]
+        return sum(parts.values()) + max(overlapping, default=0)
 
-    def work(self, job: Job, amounts: Amounts) -> "Work | None":
-        """What the job mostly does; None where it mostly starts."""
+    def main_work(self, job: Job, amounts: Amounts) -> "Work | None":
+        """Return the rule and the unit with most of its time, or None if the job mostly starts."""
         parts = self.parts(job, amounts)
         units = {unit: seconds for unit, seconds in parts.items() if unit not in START}
         if not units or sum(units.values()) < sum(parts.values()) / 2:
             return None
-        return job.rule, max(units, key=units.get)
+        return job.rule, max(units, key=units.__getitem__)
 
 
-Work = tuple[str, str]  # a rule, and the unit that most of its time goes into
+Work = tuple[str, str]  # a rule, and the unit with most of its time
 
 
 @dataclass
 class Measured:
-    """Benchmark files of this folder: they speak for their own job, and for other jobs of the rule where they are work.
+    """Times from the benchmark files of a folder, for their own jobs and for other jobs of the same rule.
 
-    A measured job that is mostly start says nothing of larger ones; where work is at least half of what the shipped
-    rates give it, the ratio of measured to shipped is this machine's own rate.
+    A job that mostly starts says nothing about larger ones. If work is at least half of its time by shipped rates, the
+    ratio of measured to expected time corrects the shipped rate for this machine.
     """
 
-    seconds: dict[str, float] = field(default_factory=dict)
-    expected: dict[str, float] = field(default_factory=dict)
-    factors: dict[Work, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)  # measured, by benchmark file
+    expected: dict[str, float] = field(default_factory=dict)  # by shipped rates, by benchmark file
+    factors: dict[Work, float] = field(default_factory=dict)  # measured / expected
 
     @classmethod
     def read(cls, folder: Path, jobs: Iterable[Job], model: Model, amounts: Mapping[Job, Amounts]) -> "Measured":
-        """`amounts`: the units of each job as they were when it ran."""
-        found, measured, expected = cls(), defaultdict(float), defaultdict(float)
+        """Read the benchmark files of jobs; `amounts` are the units of each job when it ran."""
+        found = cls()
+        measured: dict[Work, float] = defaultdict(float)
+        expected: dict[Work, float] = defaultdict(float)
         for job in jobs:
-            path = folder / job.benchmark if job.benchmark else None
-            if not path or not path.is_file():
+            if not job.benchmark or not (folder / job.benchmark).is_file():
                 continue
-            found.seconds[job.benchmark] = benchmark_seconds(path)
+            found.seconds[job.benchmark] = benchmark_seconds(folder / job.benchmark)
             found.expected[job.benchmark] = model.seconds(job, amounts[job])
-            if kind := model.work(job, amounts[job]):
+            if kind := model.main_work(job, amounts[job]):
                 measured[kind] += found.seconds[job.benchmark]
                 expected[kind] += found.expected[job.benchmark]
         found.factors = {kind: measured[kind] / expected[kind] for kind in measured}
@@ -114,14 +119,14 @@ class Measured:
 
 
 def benchmark_seconds(path: Path) -> float:
-    """Mean wall time of a Snakemake benchmark file. Raises HomingError when it holds none."""
+    """Return the mean wall time in a benchmark file of Snakemake. Raises HomingError if there is none."""
     with path.open(newline="", encoding="utf-8") as file:
         try:
             times = [float(row["s"]) for row in csv.DictReader(file, delimiter="\t")]
         except (KeyError, ValueError):
             times = []
     if not times:
-        raise HomingError(f"{path}: no Snakemake benchmark (a column s with seconds); remove it")
+        raise HomingError(f"{path}: no Snakemake benchmark (it has no column s with seconds); remove the file")
     return sum(times) / len(times)
 
 
@@ -131,13 +136,13 @@ def _files() -> list[dict[str, str]]:
 
 
 def file_gb(path: str, amounts: Amounts) -> float:
-    """Size of a file that a job writes, GB: the sum of the rows of the first pattern that fits."""
+    """Return the size of an output in GB: the sum of the rows of the first pattern that matches."""
     rows = _matching(path)
     return sum(float(row["bytes"]) * amounts.get(row["unit"], 0) for row in rows) / 1e9
 
 
 def is_temporary(path: str) -> bool:
-    """Whether Snakemake removes it when all that read it are done."""
+    """Return True if Snakemake removes the file after its last reader."""
     return any(row["temporary"] == "yes" for row in _matching(path))
 
 

@@ -1,13 +1,13 @@
-"""The plan as a table for the terminal."""
+"""Format the plan as a table for the terminal."""
 
 from homing.plan.estimate import Line, Plan
 
 HEADER = ("rule", "jobs", "in", "out", "CPU time", "GPU time", "longest job", "rates")
-ROWS_TOLD = 12
+MAX_UNKNOWNS = 12
 
 
 def as_text(plan: Plan) -> str:
-    """One line per rule, totals, the longest chain, the largest unknowns."""
+    """Return one line per rule, totals, the critical path and the unknowns."""
     lines = [_cells(line) for line in plan.rules]
     table = [HEADER, *lines, _cells(plan.total())]
     widths = [max(len(row[column]) for row in table) for column in range(len(HEADER))]
@@ -19,18 +19,18 @@ def as_text(plan: Plan) -> str:
 
 def _conclusions(plan: Plan) -> list[str]:
     if not plan.jobs:
-        return ["nothing to be done: all results are there"]
-    device = {"cpu": "no GPU is asked for"}.get(plan.device, f"GPU rates: {plan.device.upper()}")
-    told = [
+        return ["nothing to do: all results exist"]
+    device = {"cpu": "no GPU is requested"}.get(plan.device, f"GPU rates: {plan.device.upper()}")
+    lines = [
         f"download      {gigabytes(plan.download_gb)}",
-        f"disk          {gigabytes(plan.peak_disk_gb)} at most at a time, {gigabytes(plan.kept_gb)} stay",
-        f"longest chain {duration(plan.chain_hours)}: {_arrows(plan.chain)}",
+        f"disk          {gigabytes(plan.peak_disk_gb)} at peak, {gigabytes(plan.kept_gb)} kept",
+        f"critical path {duration(plan.chain_hours)}: {_arrows(plan.chain)}",
         f"device        {device}",
     ]
-    unknown = [f"  {name}: {why}" for name, why in list(plan.unknowns.items())[:ROWS_TOLD]]
+    unknown = [f"  {name}: {why}" for name, why in list(plan.unknowns.items())[:MAX_UNKNOWNS]]
     rest = len(plan.unknowns) - len(unknown)
-    told += [f"advice        {line}" for line in dict.fromkeys(plan.advice)]
-    return told + (["unknown or not measured by Homing:", *unknown] if unknown else []) + (
+    lines += [f"advice        {line}" for line in dict.fromkeys(plan.advice)]
+    return lines + (["assumed, or not measured by Homing:", *unknown] if unknown else []) + (
         [f"  and {rest} more (--json)"] if rest > 0 else []
     )  # fmt: skip
 
@@ -58,14 +58,14 @@ def _row(cells: tuple[str, ...], widths: list[int]) -> str:
 
 
 def gigabytes(size: float) -> str:
-    """GB with three digits, MB below a tenth of one."""
+    """Format a size: GB with three digits, or MB below a tenth of a GB."""
     if size >= 0.1:
         return f"{size:,.0f} GB" if size >= 100 else f"{size:.3g} GB"
     return f"{size * 1e3:.2g} MB" if size >= 5e-5 else "0"
 
 
 def duration(hours: float) -> str:
-    """Hours, minutes or seconds, whichever reads best."""
+    """Format hours as hours, minutes or seconds."""
     if hours >= 1:
         return f"{hours:,.0f} h" if hours >= 100 else f"{hours:.3g} h"
     return f"{hours * 60:.2g} min" if hours >= 1.5 / 60 else f"{hours * 3600:.2g} s"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from homing.evaluate.published import beside
+from homing.evaluate.published import comparable_results
 from homing.readouts import ANSWER, TITLES
 from homing.report.charts import error_curves
 from homing.report.inputs import Inputs
@@ -24,7 +24,7 @@ def section(inputs: Inputs) -> dict[str, Any]:
 
 def table_of(dataset: str, found: Mapping[str, Any]) -> dict[str, Any]:
     """Return the table of a photo set: its readouts, and published systems or the reason why none compares."""
-    systems, why = beside(dataset, found["n"])
+    systems, why = comparable_results(dataset, found["n"])
     readouts = {name: found["readouts"][name] for name in TITLES if name in found["readouts"]}
     return {
         "dataset": dataset,

@@ -8,17 +8,7 @@ from homing.report.inputs import Inputs
 from homing.report.maps import WORLD, definitions
 from homing.report.page import environment
 from homing.report.sources import sources_of
-
-TASKS = {
-    "climate": "Climate (30 Köppen-Geiger classes)",
-    "month": "Month",
-    "temperature": "Temperature",
-    "precipitation": "Precipitation",
-    "elevation": "Elevation",
-    "population": "Population density",
-    "latitude": "Latitude",
-    "longitude": "Longitude",
-}
+from homing.tasks import TASKS
 
 
 def render_report(inputs: Inputs) -> str:
@@ -41,7 +31,7 @@ def render_report(inputs: Inputs) -> str:
             posteriors=posteriors.section(inputs),
             trust=trust.section(inputs),
             galleries=galleries.section(inputs),
-            tasks=TASKS,
+            tasks={name: task.title for name, task in TASKS.items()},
             scores=inputs.test["tasks"],
             folder="geocells/",
             cells=geocells(inputs.cells, drawn(inputs.cells.table, WORLD)),

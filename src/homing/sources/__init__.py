@@ -1,1 +1,1 @@
-"""Raw files: found, verified, and never visible before they are right."""
+"""Raw files: where they are, how they are downloaded and verified; a file appears only once it is verified."""

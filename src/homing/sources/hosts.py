@@ -1,4 +1,4 @@
-"""Addresses and credentials of the hosts that want more than a URL: the Hugging Face hub and Kaggle."""
+"""URLs and credentials of hosts with an API: the Hugging Face hub and Kaggle."""
 
 import base64
 import json
@@ -10,17 +10,17 @@ from homing.sources.table import Row, exact_bytes
 
 
 def request_for(row: Row) -> Request:
-    """What to ask for, for a row whose url is http(s)://, hf:// or kaggle://."""
+    """Return the request for a row whose url is http(s)://, hf:// or kaggle://."""
     scheme, _, path = row["url"].partition("://")
     if scheme == "hf":
-        return _hub(row, path)
+        return _hub_request(row, path)
     if scheme == "kaggle":
-        return _kaggle(row, path)
+        return _kaggle_request(row, path)
     return Request(row["url"], {}, exact_bytes(row))
 
 
-def _hub(row: Row, path: str) -> Request:
-    """`hf://datasets/<owner>/<name>/<file>` or `hf://<owner>/<name>/<file>`, at the revision that is the version."""
+def _hub_request(row: Row, path: str) -> Request:
+    """For `hf://datasets/<owner>/<name>/<file>` or `hf://<owner>/<name>/<file>`; the revision is the row's version."""
     kind, path = ("datasets/", path.removeprefix("datasets/")) if path.startswith("datasets/") else ("", path)
     owner, name, file = path.split("/", 2)
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
@@ -32,15 +32,15 @@ def _hub(row: Row, path: str) -> Request:
 
 
 def hub_token() -> str:
-    """HF_TOKEN, or the file that `hf auth login` wrote, also where HF_HOME was moved since."""
+    """Return HF_TOKEN, or the token in the file of `hf auth login`, even if HF_HOME has changed since; or ""."""
     home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
     files = [os.environ.get("HF_TOKEN_PATH"), home / "token", Path("~/.cache/huggingface/token").expanduser()]
     found = next((Path(file) for file in files if file and Path(file).is_file()), None)
     return os.environ.get("HF_TOKEN", "").strip() or (found.read_text(encoding="utf-8").strip() if found else "")
 
 
-def _kaggle(row: Row, path: str) -> Request:
-    """`kaggle://<owner>/<name>`: the data set's zip at the version number that is the version."""
+def _kaggle_request(row: Row, path: str) -> Request:
+    """For `kaggle://<owner>/<name>`: the data set's zip; its version number is the row's version."""
     endpoint = os.environ.get("KAGGLE_API_ENDPOINT", "https://www.kaggle.com").rstrip("/")
     url = f"{endpoint}/api/v1/datasets/download/{path}?datasetVersionNumber={row['version']}"
     advice = "set KAGGLE_API_TOKEN, or KAGGLE_USERNAME and KAGGLE_KEY, from your Kaggle account's settings"
@@ -48,7 +48,7 @@ def _kaggle(row: Row, path: str) -> Request:
 
 
 def kaggle_login() -> dict[str, str]:
-    """The header that logs in to Kaggle, from the environment or its own file; empty where there is neither."""
+    """Return the HTTP header that logs in to Kaggle, from the environment or Kaggle's own file, or {}."""
     if token := os.environ.get("KAGGLE_API_TOKEN", "").strip():
         return {"Authorization": f"Bearer {token}"}
     user, key = os.environ.get("KAGGLE_USERNAME"), os.environ.get("KAGGLE_KEY")

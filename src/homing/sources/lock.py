@@ -1,4 +1,4 @@
-"""The digests seen at first use: later downloads of the same file must have them. Meant to be kept with the project."""
+"""The lock file: SHA-256 digests of first downloads, which later downloads must match. Commit it with the project."""
 
 import csv
 import logging
@@ -13,20 +13,23 @@ from homing.sources.table import Row
 log = logging.getLogger(__name__)
 
 COLUMNS = ("dataset", "version", "file", "bytes", "sha256")
-PATIENCE_SECONDS = 120
+LOCK_TIMEOUT_SECONDS = 120
 
 
-def locked_sum(path: str | Path, row: Row) -> str:
-    """The digest recorded for a file, or ""."""
+def locked_sha256(path: str | Path, row: Row) -> str:
+    """Return the recorded digest of a file, or ""."""
     return _read(Path(path)).get(_key(row), ("", ""))[1]
 
 
 def record(path: str | Path, row: Row, size: int, digest: str) -> None:
-    """Keep the digest of a file that is used for the first time. Safe among jobs on several machines."""
+    """Record the digest of a file downloaded for the first time; jobs on several machines may do so at once.
+
+    Raises HomingError if another digest is recorded.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with SoftFileLock(f"{path}.busy", timeout=PATIENCE_SECONDS):
+        with SoftFileLock(f"{path}.busy", timeout=LOCK_TIMEOUT_SECONDS):
             known = _read(path)
             if known.setdefault(_key(row), (str(size), digest))[1] != digest:
                 raise HomingError(f"{path}: another job recorded a different sha256 for {'/'.join(_key(row))}")
@@ -35,7 +38,9 @@ def record(path: str | Path, row: Row, size: int, digest: str) -> None:
                 lines.writerow(COLUMNS)
                 lines.writerows([*key, *value] for key, value in sorted(known.items()))
     except Timeout:
-        raise TransientError(f"{path}.busy: another job holds it since long; remove the file if none runs") from None
+        raise TransientError(
+            f"{path}.busy: another job has held it for {LOCK_TIMEOUT_SECONDS} s; delete the file if no job runs"
+        ) from None
     log.info("%s: sha256 recorded in %s; keep that file with your project", row["file"], path)
 
 

@@ -1,4 +1,4 @@
-"""Retrieve one raw file: from the toy planet, the mirror, a path or the web; verified, then renamed."""
+"""Retrieve a raw file from the toy planet, the mirror, a path or the web, and verify it before it appears."""
 
 import csv
 import logging
@@ -12,7 +12,7 @@ from pathlib import Path
 from homing.errors import HomingError
 from homing.files import atomic_path, sha256, write_json
 from homing.sources import lock
-from homing.sources.download import Patience, discard, download
+from homing.sources.download import RetryPolicy, discard, download
 from homing.sources.hosts import request_for
 from homing.sources.table import RECORD, Row, exact_bytes
 
@@ -20,53 +20,67 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Terms:
-    """What the user configured: where to look first, what was accepted, where first digests are kept."""
+class RetrievalSettings:
+    """The user's choices for retrieval.
+
+    mirror: folder to look in first; link_mirror: link to its files instead of copying them. accept_licences: accepted
+    data sets. lock: the lock file. repository: folder that `file:` addresses are relative to.
+    """
 
     mirror: str | None = None
     link_mirror: bool = True
     accept_licences: Sequence[str] = ()
     lock: str | Path = "config/sources.lock.csv"
-    repository: Path = Path()  # what `file:` addresses are relative to
-    patience: Patience = field(default_factory=Patience)
+    repository: Path = Path()
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
 
 
 def retrieve(
-    row: Row, output: str | Path, manifest: str | Path, terms: Terms, generated: str | Path | None = None
+    row: Row,
+    output: str | Path,
+    manifest: str | Path,
+    settings: RetrievalSettings,
+    generated: str | Path | None = None,
 ) -> None:
-    """Bring the file of a row of config/sources.csv to `output` and describe it in `manifest`.
+    """Retrieve the file of a row of config/sources.csv to `output`, and describe it in the JSON file `manifest`.
 
-    `generated` is the toy planet's file, for rows that are made here. Raises HomingError when the licence is not
-    accepted, the file is nowhere, or its size or sha256 is not the expected one; then nothing is visible at `output`.
+    generated: the toy planet's file, for rows that are made here. Raises HomingError if the licence is not accepted, or
+    if the file is not found or its size or SHA-256 is not the expected one; `output` does not exist then.
     """
-    check_licence(row, terms.accept_licences)
+    check_licence(row, settings.accept_licences)
     output = Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    known = row["sha256"].replace(RECORD, "") or lock.locked_sum(terms.lock, row)
-    if generated:
-        root = _folder_with(Path(generated), "SHA256SUMS")
-        digest = _take(Path(generated), row, output, _listed_sum(root, Path(generated).relative_to(root)), link=False)
-    elif found := in_mirror(row, terms.mirror):
-        known = known or _listed_sum(Path(terms.mirror), found.relative_to(terms.mirror))
-        digest = _take(found, row, output, known, terms.link_mirror)
-    elif row["url"].startswith("file:"):
-        digest = _take(terms.repository / row["url"].removeprefix("file:"), row, output, known, link=False)
-    elif row["url"].startswith("mirror:"):
-        raise HomingError(
-            f"{row['file']}: no program can fetch it; put it as {row['url'].removeprefix('mirror:')} into the mirror "
-            f"folder (key mirror{f', now {terms.mirror}' if terms.mirror else ''}); see docs/data.md"
-        )
-    else:
-        digest = _fetch(row, output, known, terms.patience)
+    digest = _retrieve_verified(row, output, settings, Path(generated) if generated else None)
     if row["sha256"] == RECORD and not generated:
-        lock.record(terms.lock, row, output.stat().st_size, digest)
+        lock.record(settings.lock, row, output.stat().st_size, digest)
     content = {name: row[name] for name in ("dataset", "version", "file", "url", "licence", "redistribute")}
     write_json(manifest, content | {"bytes": output.stat().st_size, "sha256": digest})
     log.info("%s: %.1f MB, sha256 %s", row["file"], output.stat().st_size / 1e6, digest[:12])
 
 
+def _retrieve_verified(row: Row, output: Path, settings: RetrievalSettings, generated: Path | None) -> str:
+    """Retrieve a file from the first place that has it; return its SHA-256."""
+    expected = row["sha256"].replace(RECORD, "") or lock.locked_sha256(settings.lock, row)
+    if generated:
+        root = _folder_with(generated, "SHA256SUMS")
+        return _take_local(generated, row, output, _listed_sha256(root, generated.relative_to(root)), link=False)
+    if settings.mirror and (found := in_mirror(row, settings.mirror)):
+        mirror = Path(settings.mirror)
+        expected = expected or _listed_sha256(mirror, found.relative_to(mirror))
+        return _take_local(found, row, output, expected, settings.link_mirror)
+    if row["url"].startswith("file:"):
+        return _take_local(settings.repository / row["url"].removeprefix("file:"), row, output, expected, link=False)
+    if row["url"].startswith("mirror:"):
+        now = f", now {settings.mirror}" if settings.mirror else ""
+        raise HomingError(
+            f"{row['file']}: no program can fetch it; put it as {row['url'].removeprefix('mirror:')} into the mirror "
+            f"folder (key mirror{now}); see docs/data.md"
+        )
+    return _download(row, output, expected, settings.retry)
+
+
 def check_licence(row: Row, accepted: Sequence[str]) -> None:
-    """Raise HomingError with the licence's name and the key to set, when it must be accepted and is not."""
+    """Raise HomingError naming the licence and the key to set if it must be accepted and is not."""
     if row["needs_acceptance"] == "yes" and row["dataset"] not in accepted:
         raise HomingError(
             f"{row['dataset']}: its licence ({row['licence']}) must be accepted: read it, "
@@ -75,7 +89,10 @@ def check_licence(row: Row, accepted: Sequence[str]) -> None:
 
 
 def in_mirror(row: Row, mirror: str | None) -> Path | None:
-    """The file in the mirror folder, under <dataset>/<version>/, under its stated place, or at the top."""
+    """Return the file in the mirror: in <dataset>/<version>/, at the path of a `mirror:` url, or at the top; or None.
+
+    Raises HomingError if the mirror is not a folder.
+    """
     if not mirror:
         return None
     root = Path(mirror)
@@ -87,14 +104,15 @@ def in_mirror(row: Row, mirror: str | None) -> Path | None:
 
 
 def _folder_with(path: Path, name: str) -> Path:
+    """Return the nearest folder above `path` that holds a file `name`."""
     for folder in path.parents:
         if (folder / name).is_file():
             return folder
     raise HomingError(f"{path}: no {name} above it; make the toy planet again")
 
 
-def _listed_sum(root: Path, name: Path) -> str:
-    """The sha256 that SHA256SUMS (sha256sum's format) or MANIFEST.csv in `root` gives for a file, or ""."""
+def _listed_sha256(root: Path, name: Path) -> str:
+    """Return the SHA-256 of a file in SHA256SUMS (sha256sum's format) or MANIFEST.csv of the folder `root`, or ""."""
     sums, manifest = root / "SHA256SUMS", root / "MANIFEST.csv"
     if sums.is_file():
         for line in sums.read_text(encoding="utf-8").splitlines():
@@ -107,11 +125,11 @@ def _listed_sum(root: Path, name: Path) -> str:
     return ""
 
 
-def _take(source: Path, row: Row, output: Path, known: str, link: bool) -> str:
-    """Verify a local file, then link or copy it to `output`; its sha256."""
+def _take_local(source: Path, row: Row, output: Path, expected: str, link: bool) -> str:
+    """Verify a local file, then link or copy it to `output`; return its SHA-256."""
     if not source.is_file():
         raise HomingError(f"{source}: no such file")
-    digest = _verify(source, row, known)
+    digest = _verify(source, row, expected)
     with atomic_path(output) as partial:
         if link:
             partial.symlink_to(source.resolve())
@@ -120,47 +138,54 @@ def _take(source: Path, row: Row, output: Path, known: str, link: bool) -> str:
     return digest
 
 
-def _fetch(row: Row, output: Path, known: str, patience: Patience) -> str:
-    """Download into a partial file that outlives the job, verify, rename. A resumed one that is wrong is begun anew."""
+def _download(row: Row, output: Path, expected: str, retry: RetryPolicy) -> str:
+    """Download to a partial file that outlives the job, verify and rename it; return its SHA-256.
+
+    If a resumed file turns out wrong, it is downloaded once more from its first byte.
+    """
     partial = output.parent / ".partial" / output.name
     resumed = partial.exists()
     while True:
-        stated = download(request_for(row), partial, patience)
+        stated = download(request_for(row), partial, retry)
         try:
-            digest = _verify(partial, row, known or stated)
+            digest = _verify(partial, row, expected or stated)
             break
         except HomingError as error:
             discard(partial)
             if not resumed:
                 raise
-            log.warning("%s; it had been resumed, so it is fetched once more from its first byte", error)
+            log.warning("%s; it was resumed, so it is downloaded once more from its first byte", error)
             resumed = False
     partial.replace(output)
     discard(partial)
     return digest
 
 
-def _verify(path: Path, row: Row, known: str) -> str:
-    """The sha256 of a file. Raises HomingError when it or the size is not the known one, or the file is not whole."""
+def _verify(path: Path, row: Row, expected: str) -> str:
+    """Return the SHA-256 of a file.
+
+    Raises HomingError if it is not `expected`, if the size is not the row's, or, without an expected SHA-256, if the
+    file is evidently a web page or truncated.
+    """
     where = f"{row['file']} ({row['dataset']}, version {row['version']})"
-    size, expected = path.stat().st_size, exact_bytes(row)
+    size, expected_size = path.stat().st_size, exact_bytes(row)
     if size == 0:
         raise HomingError(f"{where}: the file is empty")
-    if expected is not None and expected != size:
-        raise HomingError(f"{where}: {size} bytes, expected {expected}: truncated, or another version upstream")
+    if expected_size is not None and expected_size != size:
+        raise HomingError(f"{where}: {size} bytes, expected {expected_size}: truncated, or another version upstream")
     digest = sha256(path)
-    if known and digest != known:
+    if expected and digest != expected:
         raise HomingError(
-            f"{where}: sha256 is {digest}, expected {known}: damaged, or another version upstream; "
-            "fetch it again, or after checking the file correct config/sources.csv or the lock file"
+            f"{where}: sha256 is {digest}, expected {expected}: damaged, or another version upstream; "
+            "download it again, or after checking the file correct config/sources.csv or the lock file"
         )
-    if not known:
+    if not expected:
         _check_structure(path, row["file"], where)
     return digest
 
 
 def _check_structure(path: Path, name: str, where: str) -> None:
-    """What can be told of a file that nothing is known of: a page, or an archive or database that is cut off."""
+    """Raise HomingError if a file is a web page, or a zip or GeoPackage that cannot be opened."""
     with path.open("rb") as file:
         begin = file.read(512).lstrip()[:15].lower()
     if begin.startswith((b"<!doctype html", b"<html")) and not name.endswith(".html"):
@@ -170,10 +195,10 @@ def _check_structure(path: Path, name: str, where: str) -> None:
             with zipfile.ZipFile(path) as archive:
                 archive.infolist()
         except (zipfile.BadZipFile, OSError) as error:
-            raise HomingError(f"{where}: not a whole zip ({error}); fetch it again") from None
+            raise HomingError(f"{where}: not a complete zip ({error}); download it again") from None
     if name.endswith(".gpkg"):
         with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
             try:
                 database.execute("SELECT count(*) FROM gpkg_contents").fetchone()
             except sqlite3.DatabaseError as error:
-                raise HomingError(f"{where}: not a whole GeoPackage ({error}); fetch it again") from None
+                raise HomingError(f"{where}: not a complete GeoPackage ({error}); download it again") from None

@@ -1,8 +1,8 @@
-"""config/sources.csv: every upstream file that Homing knows, where it is, how large, and under which terms.
+"""Read config/sources.csv: every upstream file that Homing knows, with its address, size and licence.
 
-A row may stand for a numbered series: `mp-16-images{00..18}` in `url` and `file` is nineteen rows. `bytes` is exact, or
-a guess for planning (`~19500000000`), or empty. `sha256` is a digest, or RECORD: then the first download's digest is
-kept in the lock file and later downloads must have it.
+A row may stand for a numbered series: `mp-16-images{00..18}` in `url` and `file` is nineteen rows. `bytes` is exact, an
+estimate for planning (`~19500000000`), or empty. `sha256` is a digest, or RECORD: the digest of the first download is
+then kept in the lock file, and later downloads must match it.
 """
 
 import csv
@@ -33,12 +33,14 @@ _PATTERNS = {
 
 
 def read_sources(path: str | Path) -> list[Row]:
-    """The rows of config/sources.csv, series written out. Raises HomingError naming the line that is wrong."""
+    """Return the rows of config/sources.csv, series expanded. Raises HomingError naming the line that is wrong."""
     with Path(path).open(newline="", encoding="utf-8") as file:
         lines = csv.DictReader(file)
         if tuple(lines.fieldnames or ()) != COLUMNS:
             raise HomingError(f"{path}: its columns must be {', '.join(COLUMNS)}")
-        rows = [row for number, line in enumerate(lines, start=2) for row in _series(_checked(line, path, number))]
+        rows = [
+            row for number, line in enumerate(lines, start=2) for row in _expand_series(_validated(line, path, number))
+        ]
     seen: set[tuple[str, str, str]] = set()
     for row in rows:
         key = (row["dataset"], row["version"], row["file"])
@@ -48,14 +50,16 @@ def read_sources(path: str | Path) -> list[Row]:
     return rows
 
 
-def _checked(line: Row, path: str | Path, number: int) -> Row:
+def _validated(line: Row, path: str | Path, number: int) -> Row:
+    """Return the row of a line. Raises HomingError naming the line and column if a value has the wrong form."""
     for column, pattern in _PATTERNS.items():
         if not re.fullmatch(pattern, line[column] or ""):
             raise HomingError(f"{path}, line {number}: {column} {line[column]!r} must be like {pattern}")
     return line
 
 
-def _series(row: Row) -> Iterator[Row]:
+def _expand_series(row: Row) -> Iterator[Row]:
+    """Yield the rows that a numbered series stands for, or the row itself."""
     ranges = _SERIES.search(row["file"])
     if not ranges:
         yield row
@@ -67,7 +71,7 @@ def _series(row: Row) -> Iterator[Row]:
 
 
 def source_rows(sources: list[Row], source: str) -> list[Row]:
-    """The rows of `<dataset>/<version>`. Raises HomingError naming the versions there are."""
+    """Return the rows of `<dataset>/<version>`. Raises HomingError naming similar ones if there is none."""
     dataset, version = source.split("/")
     rows = [row for row in sources if row["dataset"] == dataset and row["version"] == version]
     if not rows:
@@ -79,7 +83,7 @@ def source_rows(sources: list[Row], source: str) -> list[Row]:
 
 
 def source_row(sources: list[Row], source: str, file: str) -> Row:
-    """The row of one file of `<dataset>/<version>`."""
+    """Return the row of one file of `<dataset>/<version>`. Raises HomingError if there is none."""
     for row in source_rows(sources, source):
         if row["file"] == file:
             return row
@@ -87,10 +91,10 @@ def source_row(sources: list[Row], source: str, file: str) -> Row:
 
 
 def exact_bytes(row: Row) -> int | None:
-    """The size the file must have, where it is known."""
+    """Return the size that the file must have, or None if it is not known exactly."""
     return int(row["bytes"]) if row["bytes"].isdigit() else None
 
 
 def planned_bytes(row: Row) -> int | None:
-    """The size to plan with: exact or a guess."""
+    """Return the size for planning, exact or estimated, or None."""
     return int(row["bytes"].lstrip("~")) if row["bytes"] else None

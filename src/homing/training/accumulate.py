@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from homing.errors import HomingError
-from homing.model.towers import forget_programs
+from homing.model.encoders import forget_programs
 from homing.training.data.sampler import Batch
 from homing.training.distributed import gather, total, world
 from homing.training.protocol import Inputs, Outputs, Stage

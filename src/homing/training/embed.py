@@ -73,8 +73,8 @@ def parts_folder(inputs: Mapping[str, Any], settings: Mapping[str, Any]) -> Path
 
 
 def encoder_folder(model: str | Path) -> Path:
-    """Where the tower of a trained model is: beside the heads, or in the folder itself."""
-    return Path(model) / "vision" if (Path(model) / "vision").is_dir() else Path(model)
+    """Where the encoder of a trained model is: beside the heads, or in the folder itself."""
+    return Path(model) / "encoder" if (Path(model) / "encoder").is_dir() else Path(model)
 
 
 def photos_with_images(inputs: Mapping[str, str], reader: ShardReader) -> pd.Series:
@@ -101,20 +101,20 @@ def assemble(parts: Sequence[Path], photos: int, output: str | Path) -> None:
 def embed_parts(spec: Mapping[str, Any], process: int, processes: int, device: torch.device) -> None:
     """Write those of the missing parts that fall to this process."""
     # Here, since the job that launches it would wait for libraries that it never uses.
-    from homing.model.towers import load_tower
+    from homing.model.encoders import load_encoder
     from homing.training.data.images import Images
     from homing.training.data.vectors import embed_items
 
     folder, inputs = Path(spec["folder"]), spec["inputs"]
-    tower = load_tower(encoder_folder(inputs["model"])).eval().to(device)
-    tower.tune({"compile": spec["compile"]})
+    encoder = load_encoder(encoder_folder(inputs["model"])).eval().to(device)
+    encoder.tune({"compile": spec["compile"]})
     reader = ShardReader(inputs["shards"], inputs["index"])
     names = photos_with_images(inputs, reader)
-    side = tower.preprocessing.side
+    side = encoder.preprocessing.side
     images = Images(reader, names, side, False, 0, spec["threads"], views=reader.views, cache_bytes=0)
     for part in spec["missing"][process::processes]:
         items = np.arange(part * PART, min((part + 1) * PART, len(names)))
-        vectors = embed_items(tower, images, items, spec["pooling"], spec["precision"], device)
+        vectors = embed_items(encoder, images, items, spec["pooling"], spec["precision"], device)
         with atomic_path(part_path(folder, part)) as partial, partial.open("wb") as file:
             np.save(file, vectors)
         log.info("photos %d to %d of %d", items[0], items[-1], len(names))

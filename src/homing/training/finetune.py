@@ -13,12 +13,13 @@ from homing import tables
 from homing.embeddings import read_embeddings
 from homing.errors import HomingError
 from homing.files import atomic_path
-from homing.model.geolocator import Geolocator, LabelScales, make_targets, save_geolocator
-from homing.model.heads import TASKS, Classifier, GeoHeads, known_tasks, task_losses
+from homing.model.encoders import ImageEncoder, load_encoder
+from homing.model.geolocator import Geolocator, make_targets, save_geolocator
+from homing.model.heads import Classifier, GeoHeads, known_tasks, task_losses
 from homing.model.losses import distances_km, unit_vectors
 from homing.model.smoothing import SmoothedCells
-from homing.model.towers import VisionTower, load_tower
 from homing.photos.shards import ShardReader
+from homing.tasks import TASKS, LabelScales
 from homing.training.data.images import Images, kept_patches
 from homing.training.data.prefetch import load_ahead
 from homing.training.data.sampler import Batch, local_slice
@@ -111,44 +112,44 @@ def prepare(spec: Spec, device: torch.device) -> Finetuning:
     cells = pd.read_parquet(paths["geocells"], columns=["cell_id", "latitude", "longitude"])
     train, val = (frame[frame["split"] == split].reset_index(drop=True) for split in ("train", "val"))
     scales = LabelScales.fit(labels[labels["photo_id"].isin(train["photo_id"])])
-    tower, pooling = load_tower(paths["encoder"]), settings["model"]["pooling"]
+    encoder, pooling = load_encoder(paths["encoder"]), settings["model"]["pooling"]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec["seed"])
-        heads = GeoHeads(tower.width, len(cells))
-    vision = None
+        heads = GeoHeads(encoder.width, len(cells))
+    trained = None
     if finetune["trainable"] != "heads":
-        tower.freeze(finetune["trainable"], finetune.get("last_layers", 0), pooling)
-        tower.tune(finetune)
-        vision = tower
+        encoder.freeze(finetune["trainable"], finetune.get("last_layers", 0), pooling)
+        encoder.tune(finetune)
+        trained = encoder
     parts = [
-        (read_inputs(photos, source, vision, spec, training), make_targets(photos, labels, assignments, scales))
+        (read_inputs(photos, source, trained, spec, training), make_targets(photos, labels, assignments, scales))
         for photos, training in ((train, True), (val, False))
     ]
     centroids = [torch.tensor(cells[name].to_numpy()) for name in ("latitude", "longitude")]
     smoothed = SmoothedCells(*centroids, finetune["tau_km"], finetune["smoothing"])
     levels = read_levels(Path(paths["hierarchy"]), cells["cell_id"]) if finetune["weights"]["hierarchy"] else []
-    stage = Finetuning(Classifier(vision, heads, pooling), *parts, smoothed, levels, finetune, device)
-    stage.saved = Geolocator(heads, scales, cells, pooling, tower.preprocessing, vision)
+    stage = Finetuning(Classifier(trained, heads, pooling), *parts, smoothed, levels, finetune, device)
+    stage.saved = Geolocator(heads, scales, cells, pooling, encoder.preprocessing, trained)
     return stage
 
 
 def read_inputs(
-    photos: pd.DataFrame, source: Any, vision: VisionTower | None, spec: Spec, training: bool
+    photos: pd.DataFrame, source: Any, encoder: ImageEncoder | None, spec: Spec, training: bool
 ) -> PhotoInputs | VectorInputs:
-    """What gives the inputs of some photos: their images for a tower, or their cached embeddings."""
-    if vision is None:
+    """What gives the inputs of some photos: their images for an encoder, or their cached embeddings."""
+    if encoder is None:
         return VectorInputs(source[photos["row"].to_numpy()])
     finetune = spec["settings"]["finetune"]
     images = Images(
         source,
         photos["photo_id"],
-        vision.preprocessing.side,
+        encoder.preprocessing.side,
         augment=training and finetune["augment"],
         seed=spec["seed"],
         threads=spec["threads"],
         views=source.views,
     )
-    return PhotoInputs(images, vision.patches, finetune["patch_dropout"] if training else 0)
+    return PhotoInputs(images, encoder.patches, finetune["patch_dropout"] if training else 0)
 
 
 def read_photos(paths: Mapping[str, str]) -> tuple[pd.DataFrame, Any]:
@@ -179,9 +180,9 @@ def read_levels(path: Path, cell_ids: Sequence[int]) -> list[Tensor]:
 
 
 def finish(stage: Finetuning, spec: Mapping[str, Any]) -> None:
-    """Save heads, scales, cells, and the tower when it was trained."""
+    """Save heads, scales, cells, and the encoder when it was trained."""
     with atomic_path(spec["outputs"]["model"]) as folder:
-        save_geolocator(folder, stage.saved, vision_trained=stage.saved.vision is not None)
+        save_geolocator(folder, stage.saved, encoder_included=stage.saved.encoder is not None)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from homing import tables
 from homing.captions.sampling import CLUES, sample_captions
 from homing.files import atomic_path
-from homing.model.clip import ClipParts, TwoTowers, build_clip, save_clip
+from homing.model.clip import ContrastiveModel, ImageTextModel, build_clip, save_clip
 from homing.model.images import normalise
 from homing.model.losses import contrastive_terms
 from homing.photos.shards import ShardReader
@@ -35,7 +35,7 @@ class Pretraining:
 
     def __init__(
         self,
-        parts: ClipParts,
+        parts: ImageTextModel,
         train: pd.DataFrame,
         val: pd.DataFrame,
         reader: ShardReader,
@@ -45,7 +45,7 @@ class Pretraining:
         settings = spec["settings"]
         self.parts, self.settings, self.device = parts, settings["pretrain"], device
         self.captions, self.seed = settings["captions"], spec["seed"]
-        self.module = TwoTowers(parts, sigmoid=self.settings["loss"] == "sigmoid")
+        self.module = ContrastiveModel(parts, sigmoid=self.settings["loss"] == "sigmoid")
         # A checkpoint that has learned a higher one (SigLIP's) keeps its own as the limit.
         self.highest_scale = max(MAX_SCALE, float(parts.clip.logit_scale.detach()))
         self.photos, self.weights = len(train), {"contrastive": 1.0}
@@ -57,7 +57,7 @@ class Pretraining:
     def load(self, batch: Batch) -> Inputs:
         inputs = self._read(self.train, batch.items, batch.epoch)
         names = [self.train.images.photo_ids[item] for item in batch.items]
-        share, patches = self.settings["patch_dropout"], self.parts.tower.patches
+        share, patches = self.settings["patch_dropout"], self.parts.encoder.patches
         kept = kept_patches(patches, share, self.seed, batch.epoch, names)
         return inputs if kept is None else (*inputs, kept)
 

@@ -17,9 +17,9 @@ from tiny_encoders import FAMILIES, build
 from homing.cli import main
 from homing.files import read_json, write_json
 from homing.model.clip import build_clip, save_clip
+from homing.model.encoders import load_encoder
 from homing.model.geolocator import load_geolocator
 from homing.model.images import normalise, pixels
-from homing.model.towers import load_tower
 from homing.package.package import GeolocatorPackage
 
 
@@ -117,15 +117,15 @@ def test_every_family_is_packed_and_answers(family, photos, tmp_path):
     """The package alone, without the encoder's folder, gives what the encoder gives."""
     build(family).save_pretrained(tmp_path / "encoder")
     package = make_package(tmp_path, pooling="class")
-    tower = load_tower(tmp_path / "encoder").eval()
+    encoder = load_encoder(tmp_path / "encoder").eval()
     (tmp_path / "encoder").rename(tmp_path / "elsewhere")
     assert main(["predict", str(photos), "--model", str(package), "--output", str(tmp_path / "answers.csv")]) == 0
     assert len(rows(tmp_path / "answers.csv")) == 7 * 5
     image = Image.open(photos / "plain.jpg")
     loaded = GeolocatorPackage.load(package)
-    ready = normalise(pixels(image, 32)[None], tower.preprocessing)
+    ready = normalise(pixels(image, 32)[None], encoder.preprocessing)
     with torch.inference_mode():
-        expected = tower(ready, "class").numpy()
+        expected = encoder(ready, "class").numpy()
     np.testing.assert_allclose(loaded.embed([image]), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -185,7 +185,7 @@ def test_wrong_arguments_are_one_line(package, photos, tmp_path, capsys, changes
 
 def test_a_package_is_whole_readable_and_holds_no_pickle(package):
     names = {path.relative_to(package).as_posix() for path in package.rglob("*") if path.is_file()}
-    assert {"config.json", "heads.safetensors", "vision/model.safetensors", "cells.geojson", "README.md"} <= names
+    assert {"config.json", "heads.safetensors", "encoder/model.safetensors", "cells.geojson", "README.md"} <= names
     assert not [name for name in names if name.endswith((".bin", ".pt", ".pth", ".pkl", ".npz"))]
     assert all(path.stat().st_mode & 0o044 == 0o044 for path in package.rglob("*") if path.is_file())
 
@@ -202,8 +202,8 @@ def test_a_damaged_package_is_an_error_not_an_answer(package, photos, tmp_path, 
     ("spoil", "message"),
     [
         (lambda folder: change(folder / "config.json", format=1, versions={"homing": "0.0.9"}),
-         "format 1, made by Homing 0.0.9; Homing 0.1.0 reads format 2"),
-        (lambda folder: (folder / "vision/model.safetensors").unlink(), "vision/model.safetensors: missing"),
+         "format 1, made by Homing 0.0.9; Homing 0.1.0 reads format 3"),
+        (lambda folder: (folder / "encoder/model.safetensors").unlink(), "encoder/model.safetensors: missing"),
         (lambda folder: (folder / "refine/members.npy").unlink(), "refine/members.npy: missing"),
         (lambda folder: (folder / "heads.safetensors").write_bytes(b"short"), "the weights cannot be read"),
         (lambda folder: spoil_index(folder, width=8), "an index of 8 dimensions"),

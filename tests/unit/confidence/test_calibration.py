@@ -25,9 +25,9 @@ from homing.confidence.conformal import ConformalCells, conformal_quantile
 from homing.confidence.metrics import RankedCells, confidence_metrics
 from homing.confidence.regions import coverage, smallest_region
 from homing.errors import HomingError
-from homing.evaluate.ceilings import Points, ceilings, stages
+from homing.evaluate.ceilings import Points, ceilings, oracle_errors
 from homing.evaluate.distances import FARTHEST_KM
-from homing.evaluate.stages import describe_stages
+from homing.evaluate.stages import stage_metrics
 from homing.sphere import EARTH_RADIUS_KM, from_vectors, haversine_km, unit_vectors
 
 CELLS = 40
@@ -267,7 +267,7 @@ def test_ceilings_by_brute_force():
     cells = np.argsort(rng.random((60, 12)), axis=1)[:, :5]
     true_cell = rng.integers(0, 12, 60)
     photos = Points(rng.integers(0, 11, 400), rng.uniform(-60, 60, 400), rng.uniform(-180, 180, 400))  # cell 11: none
-    found = stages(truth, cells, centroids[cells], true_cell, {"photo": photos})
+    found = oracle_errors(truth, cells, centroids[cells], true_cell, {"photo": photos})
     for row in range(60):
         centroid = haversine_km(*truth[row], *centroids.T)
         photo = haversine_km(*truth[row], photos.latitude, photos.longitude)
@@ -303,7 +303,7 @@ def run_tables(ranked: RankedCells, names: np.ndarray) -> dict[str, pd.DataFrame
 def test_a_runs_tables_give_what_its_arrays_give():
     ranked, names = ranked_photos(400, 1.0)
     made = run_tables(ranked, names)
-    found = describe_stages(**made, points={}, refined=25, radii_km=[750, 2500], seed=0)
+    found = stage_metrics(**made, points={}, refined=25, radii_km=[750, 2500], seed=0)
     direct = confidence_metrics(ranked, names, [750, 2500], seed=0)
     confidence = found["confidence"]
     assert confidence["reliability"]["within_750_km"]["stated"] == pytest.approx(
@@ -311,15 +311,15 @@ def test_a_runs_tables_give_what_its_arrays_give():
     )
     assert confidence["regions"]["0.9"] == pytest.approx(direct["regions"]["0.9"])
     assert found["ceilings"]["first_cell"]["median_km"] == pytest.approx(np.median(ranked.error_km))
-    fewer = describe_stages(**made, points={}, refined=5, radii_km=[750, 2500], seed=0)
+    fewer = stage_metrics(**made, points={}, refined=5, radii_km=[750, 2500], seed=0)
     distance_km = haversine_km(*ranked.place.T[..., None], *np.moveaxis(ranked.centroids[:, :5], -1, 0))
     assert fewer["ceilings"]["best_of_5_cells"]["median_km"] == pytest.approx(np.median(distance_km.min(axis=1)))
     assert fewer["confidence"] == confidence  # measured on all kept cells
     nobody = made | {"assignments": made["assignments"].iloc[:0]}
-    assert describe_stages(**nobody, points={}, refined=25, radii_km=[750], seed=0) == {
+    assert stage_metrics(**nobody, points={}, refined=25, radii_km=[750], seed=0) == {
         "ceilings": None,
         "confidence": None,
     }
     short = made | {"predictions": made["predictions"].iloc[1:]}
     with pytest.raises(HomingError, match="not every photo has the ranks 0 to 24"):
-        describe_stages(**short, points={}, refined=25, radii_km=[750], seed=0)
+        stage_metrics(**short, points={}, refined=25, radii_km=[750], seed=0)

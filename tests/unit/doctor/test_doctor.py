@@ -1,6 +1,8 @@
-"""The doctor: what it finds of a cluster, a configuration and a file system, each with its cure, and no secrets."""
+"""The doctor: what it finds about a cluster, a configuration and a file system, each with its fix, and no secrets."""
 
 import json
+import re
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -8,12 +10,18 @@ import pytest
 import yaml
 
 from homing.config import configuration
-from homing.doctor.configured import configured, used_rows
-from homing.doctor.machine import gdal, gpu, packages, python
+from homing.doctor.checks import install_command
+from homing.doctor.configured import configured
+from homing.doctor.examine import examine as examine_all
+from homing.doctor.machine import gdal, git, gpu, install_environment, packages, python, workflow
 from homing.doctor.slurm import minutes, read_partitions, slurm
-from homing.doctor.storage import quota, storage
+from homing.doctor.storage import quota, set_clock, storage
 from homing.doctor.text import as_text
+from homing.errors import HomingError
+from homing.plan.estimate import Request, make_plan
 from homing.plan.jobs import ROOT, Job
+from homing.setup.write import Answers, write
+from homing.sources.table import read_sources
 
 SINFO = """cpu*|up|1-00:00:00|32|128000|(null)
 gpu|up|infinite|64+|512000+|gpu:a100:4(S:0-1)
@@ -56,7 +64,7 @@ def failures(checks) -> list:
     return [check for check in checks if check.status == "fail"]
 
 
-def test_the_most_that_nodes_of_a_partition_grant_is_read():
+def test_the_largest_resources_of_a_partition_are_read():
     found = read_partitions(SINFO)
     assert found["cpu"].default and not found["old"].up
     assert (found["gpu"].cpus, found["gpu"].memory_mb, found["gpu"].gpus) == (64, 512_000, {"a100": 4, "h100": 2})
@@ -67,34 +75,34 @@ def test_the_most_that_nodes_of_a_partition_grant_is_read():
     ("limit", "expected"),
     [("30:00", 30), ("1:30:00", 90), ("2-12", 3600), ("1-00:00:30", 1440.5), ("infinite", float("inf"))],
 )
-def test_slurms_time_limits(limit, expected):
+def test_time_limits_of_slurm(limit, expected):
     assert minutes(limit) == expected
 
 
 def test_a_good_profile_passes(cluster):
-    wishes = job(threads=32, gpu=4, nodes=1, mem_mb=240_000, runtime=1440)
-    assert not failures(slurm(PROFILE, [wishes, Job("all")]))
+    requested = job(threads=32, gpu=4, nodes=1, mem_mb=240_000, runtime=1440)
+    assert not failures(slurm(PROFILE, [requested, Job("all")]))
 
 
 @pytest.mark.parametrize(
-    ("wishes", "found", "cure"),
+    ("requested", "found", "fix"),
     [
         (job(slurm_partition="gpus"), "no partition 'gpus'; there are cpu, gpu, old", "{slurm_partition: gpu}"),
         (job(slurm_partition="old"), "partition old is down", "slurm_partition"),
         (job(slurm_partition="cpu", runtime=2000), "above the limit of cpu", "{runtime: 1440}"),
         (job(mem_mb=900_000), "mem_mb 900000", "{mem_mb: 512000}"),
         (job(threads=128), "128 threads", "set-threads: pretrain_clip: 64"),
-        (job(gpu=8, nodes=1), "8 GPUs a node, gpu has 4", "slurm_partition"),
+        (job(gpu=8, nodes=1), "8 GPUs per node, gpu has 4", "slurm_partition"),
         (job(gpu=1, slurm_partition="cpu"), "cpu has none", "slurm_partition"),
         (job(gpu=1, gpu_model="v100"), "gpu_model v100: gpu has a100, h100", "gpu_model"),
     ],
 )
-def test_what_a_partition_does_not_grant_is_told_with_the_key(cluster, wishes, found, cure):
-    (check,) = failures(slurm(PROFILE, [wishes]))
-    assert found in check.found and cure in check.fix and "pretrain_clip" in check.found
+def test_what_a_partition_does_not_grant_is_reported_with_the_key(cluster, requested, found, fix):
+    (check,) = failures(slurm(PROFILE, [requested]))
+    assert found in check.found and fix in check.fix and "pretrain_clip" in check.found
 
 
-def test_without_accounting_the_default_status_command_would_wait_for_ever(cluster):
+def test_without_accounting_the_default_status_command_would_wait_forever(cluster):
     (check,) = failures(slurm({"executor": "slurm"}, []))
     assert check.fix == "slurm-status-command: squeue" and "accounting storage is disabled" in check.found
 
@@ -105,7 +113,7 @@ def test_with_accounting_either_command_will_do(cluster):
         assert not failures(slurm(profile, []))
 
 
-def test_a_cluster_that_forgets_jobs_too_soon_is_told(cluster):
+def test_a_cluster_that_forgets_jobs_too_soon_is_reported(cluster):
     cluster("scontrol", "MinJobAge = 10 sec")
     assert [check.name for check in slurm(PROFILE, []) if check.status == "warn"] == ["status command"]
 
@@ -121,10 +129,11 @@ def test_no_slurm_is_information_unless_the_profile_needs_it(program):
 def examine(folder: Path, name: str, **changes) -> dict:
     given = yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()) | changes
     config = configuration.resolve(given)
-    return {check.name: check for check in configured(config, used_rows(config, ROOT / "config/sources.csv"), folder)}
+    rows = configuration.used_rows(config, read_sources(ROOT / "config/sources.csv"))
+    return {check.name: check for check in configured(config, rows, folder)}
 
 
-def test_licences_and_tokens_are_told_and_no_token_is_shown(tmp_path, monkeypatch):
+def test_licences_and_tokens_are_reported_and_no_token_is_shown(tmp_path, monkeypatch):
     for name in ("HF_TOKEN", "HF_TOKEN_PATH"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path))
@@ -138,13 +147,13 @@ def test_licences_and_tokens_are_told_and_no_token_is_shown(tmp_path, monkeypatc
     monkeypatch.setenv("HF_TOKEN", "hf_from_the_environment")
     found = examine(tmp_path, "pigeotto", accept_licences=["gadm_levels", "mp16pro"])
     assert found["licences"].status == found["Hugging Face token"].status == "ok"
-    told = as_text(list(found.values())) + json.dumps([asdict(check) for check in found.values()])
-    assert "hf_from" not in told
+    printed = as_text(list(found.values())) + json.dumps([asdict(check) for check in found.values()])
+    assert "hf_from" not in printed
 
 
 def test_files_of_a_mirror_are_looked_for_and_their_sizes_compared(tmp_path, sample_data):
     found = examine(tmp_path, "sample", mirror=str(sample_data))
-    assert {check.status for check in found.values()} == {"ok"} and "6 mirror" in found["raw files"].found
+    assert {check.status for check in found.values()} == {"ok"} and "6 in the mirror" in found["raw files"].found
 
     absent = tmp_path / "mirror"
     absent.mkdir()
@@ -187,3 +196,29 @@ def test_this_machine_has_what_the_tests_run_with(monkeypatch):
     assert {python().status, gdal().status} == {"ok"} and packages().status in ("ok", "warn")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert (gpu(0, False).status, gpu(2, False).status) in (("ok", "fail"), ("warn", "warn"))
+
+
+def test_without_snakemake_the_extra_is_named_and_the_other_checks_go_on(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "snakemake", None)
+    fix = "pip install 'homing[workflow]'"
+    assert (workflow().status, workflow().fix) == ("fail", fix)
+    found = {check.name: check for check in examine_all(tmp_path, [], [])}
+    assert found["Snakemake"].fix == fix and "plan" not in found and "licences" in found
+    with pytest.raises(HomingError, match=re.escape(fix)):
+        make_plan(Request(tmp_path))
+    answers = Answers("demo", "first", 0, slurm=False)
+    with pytest.raises(HomingError, match=re.escape(fix)):
+        write(answers, None, tmp_path / "out", overwrite=False)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_fixes_name_only_programs_that_are_installed(program, monkeypatch):
+    """On a machine without make, package manager, sudo, timedatectl, hf and lfs, no fix asks for them."""
+    monkeypatch.setattr("homing.doctor.machine.installed", lambda name: None)
+    checks = [packages(), git(), *examine(ROOT, "pigeotto").values(), *storage(ROOT / "results", 1e9)]
+    absent = re.compile(r"\b(apt-get|dnf|make env|sudo|timedatectl|hf auth|lfs|module load|gdal\w+|ogr2ogr)\b")
+    assert not [check.fix for check in checks if absent.search(check.fix + check.found)]
+    assert not absent.search(set_clock()) and "requirements.lock" in install_environment()
+    program("dnf", "")
+    program("make", "")
+    assert install_command("git") == "dnf install git" and install_environment() == "make env"

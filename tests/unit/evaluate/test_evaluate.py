@@ -9,16 +9,17 @@ import pytest
 from PIL import Image
 
 from homing.errors import HomingError
-from homing.evaluate.baselines import constant_guess, nearest_rows, thumbnail
+from homing.evaluate.baselines import constant_guess, guess_by_thumbnail, nearest_rows, thumbnail
 from homing.evaluate.bootstrap import cluster_numbers, resample
-from homing.evaluate.countries import name_first_answers
+from homing.evaluate.countries import locate_first_answers
 from homing.evaluate.distances import FARTHEST_KM, distances_km, geoscores
 from homing.evaluate.geocells import score_geocells
-from homing.evaluate.leaks import describe_leaks
-from homing.evaluate.measures import Sampling, by_group, differences, hit, measure, score, score_some
+from homing.evaluate.leaks import leak_metrics
+from homing.evaluate.measures import Sampling, by_group, differences, hit, measure, score, score_subset
 from homing.evaluate.summary import durations, summarise
 from homing.evaluate.tasks import score_tasks
 from homing.jobs.provenance import git_commit, versions
+from homing.photos.images import decode_image, encode_jpeg
 from homing.sphere import haversine_km
 
 RADII = [1, 25, 200]
@@ -182,7 +183,7 @@ def test_answers_are_in_the_country_they_lie_in_whatever_their_cell(truth):
     one = truth[["photo_id"]].assign(rank=0, latitude=10.0, longitude=10.0)
     readouts = {"classifier": pd.concat([near_border, second]), "same": near_border, "constant": one}
     looked_up.clear()
-    found = score(known, name_first_answers(readouts, locate), RADII, seed=0)
+    found = score(known, locate_first_answers(readouts, locate), RADII, seed=0)
     assert looked_up == [201]
     right = locate(near_border["latitude"], near_border["longitude"])
     counted = known["country"].notna()
@@ -202,10 +203,10 @@ def test_leaked_photos_are_counted_by_reason_and_scored_apart(truth):
         }
     )
     answers = {"classifier": near(truth, 1.0).assign(latitude=lambda t: np.where(t.index < 3, truth["latitude"], 0.0))}
-    found = describe_leaks(
+    found = leak_metrics(
         leaks,
         truth["photo_id"],
-        partial(score_some, truth, answers, RADII),
+        partial(score_subset, truth, answers, RADII),
         ["id", "photographer", "place_and_time", "near_duplicate"],
     )
     assert found["by_reason"] == {"id": 1, "photographer": 2, "place_and_time": 0, "near_duplicate": 0}
@@ -214,8 +215,8 @@ def test_leaked_photos_are_counted_by_reason_and_scored_apart(truth):
     others = haversine_km(truth["latitude"], 0, 0.0, 0)[[row for row in range(200) if row not in (1, 2)]]
     others[0] = 0
     assert found["figures_without"]["classifier"]["median_km"] == pytest.approx(np.median(others))
-    assert "figures_of_leaked" not in describe_leaks(
-        leaks[4:], truth["photo_id"], partial(score_some, truth, answers, RADII)
+    assert "figures_of_leaked" not in leak_metrics(
+        leaks[4:], truth["photo_id"], partial(score_subset, truth, answers, RADII)
     )
 
 
@@ -323,3 +324,29 @@ def test_durations_count_the_run_and_what_it_shares(tmp_path):
 def test_provenance(tmp_path):
     assert versions()["numpy"] == np.__version__
     assert git_commit(tmp_path) is None
+
+
+class Encoded(dict[str, bytes]):
+    """Encoded images by photo_id."""
+
+    read = dict.__getitem__
+
+
+def test_thumbnails_answer_with_the_place_of_the_most_similar_training_photo():
+    rng = np.random.default_rng(10)
+    pixels = rng.integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
+    training = pd.DataFrame(
+        {"photo_id": [f"t{n}" for n in range(12)], "latitude": range(12), "longitude": range(20, 32)}
+    )
+    known, asked = Encoded(), Encoded()
+    for number in (0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11):  # t4 has no image
+        known[f"t{number}"] = encode_jpeg(Image.fromarray(pixels[number]), 32, 90)
+    for number in (7, 3):
+        asked[f"q{number}"] = encode_jpeg(Image.fromarray(pixels[number]), 32, 60)
+    found = guess_by_thumbnail(["q7", "q5", "q3"], asked, training, known, decode_image)
+    assert found.to_dict("list") == {
+        "photo_id": ["q7", "q3"],
+        "rank": [0, 0],
+        "latitude": [7, 3],
+        "longitude": [27, 23],
+    }

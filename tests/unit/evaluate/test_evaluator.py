@@ -14,7 +14,7 @@ from homing import tables
 from homing.cli import main
 from homing.errors import HomingError
 from homing.evaluate.benchmarks import BENCHMARKS, names_of, recognise
-from homing.evaluate.countries import continents, three_letters
+from homing.evaluate.countries import continents, to_alpha3
 from homing.evaluate.evaluation import Settings, evaluate, read_truth
 from homing.evaluate.measures import Sampling
 from homing.evaluate.published import published
@@ -281,8 +281,8 @@ def test_published_rows_are_checked_and_have_sources():
 
 def test_codes_and_continents():
     codes = pd.Series(["na", "FR", "USA", None, "", "Q1"])
-    assert three_letters(codes).tolist()[:3] == ["NAM", "FRA", "USA"]
-    assert three_letters(codes).isna().tolist() == [False, False, False, True, True, False]
+    assert to_alpha3(codes).tolist()[:3] == ["NAM", "FRA", "USA"]
+    assert to_alpha3(codes).isna().tolist() == [False, False, False, True, True, False]
     assert continents(pd.Series(["NAM", "USA", "Q1"])).tolist()[:2] == ["Africa", "North America"]
     sides = pd.read_csv(Path(__file__).resolve().parents[3] / "resources/driving_side.csv", keep_default_na=False)
     ours = sides.loc[~sides["iso_a3"].str.match("Z0"), "iso_a3"]

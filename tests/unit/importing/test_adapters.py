@@ -1,4 +1,4 @@
-"""Every kind of collection, from a fixture in its true upstream layout."""
+"""Every adapter reads a small collection in the upstream layout."""
 
 import io
 import json
@@ -30,7 +30,7 @@ def picture(seed: int, width: int = 40, height: int = 30, **options) -> bytes:
 
 
 def collect(folder: Path, dataset: dict, files: list[Path], share: float = 0.0, parts: int = 1):
-    """Import, and return the tables photos and rejected and a reader."""
+    """Import a collection; return its photos, its rejects and a reader of its images."""
     out = {name: str(folder / f"out/{name}.parquet") for name in ("photos", "rejected", "index", "ledger")}
     out["shards"] = str(folder / "out/shards")
     import_photos(dataset, files, SHARDS, out, share, threads=2, parts=parts)
@@ -125,7 +125,7 @@ def test_osv_mini_from_its_zip_or_its_folder(tmp_path, unpacked):
     assert reader.read("1234567890123456") == picture(1)
 
 
-def test_landmarks_take_their_place_from_the_landmark(tmp_path):
+def test_photos_of_landmarks_get_the_coordinates_of_the_landmark(tmp_path):
     ids = ["6e158a47eb2ca3f6", "202cd79556f30760", "3ad87684c99c06e1"]
     (tmp_path / "train.csv").write_text(
         "id,url,landmark_id\n" + "".join(f"{name},https://w/{name},{n}\n" for n, name in enumerate(ids))
@@ -147,7 +147,7 @@ def test_landmarks_take_their_place_from_the_landmark(tmp_path):
     assert "licenses/by/2.0" in photos.loc[ids[0], "licence"] and reader.read(ids[1]) == picture(1)
 
 
-def test_benchmark_names_are_matched_behind_the_prefix_and_swapped_columns_are_told(tmp_path):
+def test_benchmark_names_are_matched_behind_the_prefix_and_swapped_columns_are_reported(tmp_path):
     (tmp_path / "gps_query_imgs.zip").write_bytes(
         zip_of({"gps_query_imgs/Abu_Dhabi_00012_104123223_7410c654ba_19_32685771@N00.jpg": picture(1)})
     )
@@ -203,7 +203,7 @@ def test_a_panorama_that_lacks_a_view_is_rejected_as_a_whole(tmp_path):
     assert rejected["photo_id"].tolist() == ["one"] and rejected["reason"][0].startswith("view 2: not an image")
 
 
-def test_a_folder_of_photos_that_know_their_place(tmp_path):
+def test_a_folder_of_photos_with_coordinates_in_their_exif(tmp_path):
     def exif(latitude, longitude, more=None) -> Image.Exif:
         found = Image.Exif()
         gps = {
@@ -273,7 +273,7 @@ def test_the_adapter_of_the_guide_works_as_printed(tmp_path, monkeypatch):
     assert reader.read("7") == picture(1) and rejected["photo_id"].tolist() == ["8"]
 
 
-def test_files_too_small_to_be_photos_are_refused(tmp_path):
+def test_files_below_min_bytes_are_rejected(tmp_path):
     (tmp_path / "a.jpg").write_bytes(picture(1))
     (tmp_path / "t.csv").write_text("id,lat,lon,file\na,1,2,a.jpg\n")
     dataset = {"adapter": "csv_folder", "images": str(tmp_path), "min_bytes": len(picture(1)) + 1}

@@ -1,4 +1,4 @@
-"""Archives are listed as the standard library lists them, read at their place, and searched where they are broken."""
+"""Archives are listed as the standard library lists them, read in place, and searched behind damaged bytes."""
 
 import io
 import random
@@ -42,7 +42,7 @@ def content(container) -> dict[str, bytes]:
 @settings(max_examples=60, deadline=None)
 @given(files=st.dictionaries(PATHS, st.binary(max_size=2000), max_size=8), cuts=st.lists(st.floats(0, 1), max_size=3),
        style=st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]))  # fmt: skip
-def test_a_tar_in_chunks_is_what_tarfile_reads_of_the_whole(tmp_path_factory, files, cuts, style):
+def test_a_tar_in_chunks_reads_as_tarfile_reads_the_whole(tmp_path_factory, files, cuts, style):
     folder, whole = tmp_path_factory.mktemp("tar"), tar_of(files, style)
     edges = sorted({0, len(whole), *(int(cut * len(whole)) for cut in cuts)})
     paths = [folder / f"chunk{number:02d}" for number in range(len(edges) - 1)]
@@ -55,7 +55,7 @@ def test_a_tar_in_chunks_is_what_tarfile_reads_of_the_whole(tmp_path_factory, fi
 
 @settings(max_examples=40, deadline=None)
 @given(files=st.dictionaries(PATHS, st.binary(max_size=2000), max_size=8), packed=st.booleans(), cut=st.booleans())
-def test_a_zip_is_what_zipfile_reads_also_without_its_directory(tmp_path_factory, files, packed, cut):
+def test_a_zip_reads_as_zipfile_reads_it_also_without_its_directory(tmp_path_factory, files, packed, cut):
     path = tmp_path_factory.mktemp("zip") / "photos.zip"
     whole = zip_of(files, zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED)
     with zipfile.ZipFile(io.BytesIO(whole)) as file:
@@ -67,7 +67,7 @@ def test_a_zip_is_what_zipfile_reads_also_without_its_directory(tmp_path_factory
 
 @pytest.mark.parametrize("kind", ["tar", "zip"])
 @pytest.mark.parametrize("seed", range(8))
-def test_an_archive_that_is_a_tenth_broken_gives_all_that_is_whole(tmp_path, kind, seed):
+def test_an_archive_of_which_a_tenth_is_damaged_gives_all_complete_members(tmp_path, kind, seed):
     draw = random.Random(seed)
     files = {f"photos/{number:03d}.jpg": draw.randbytes(draw.randrange(500, 4000)) for number in range(100)}
     whole = bytearray(tar_of(files) if kind == "tar" else zip_of(files))
@@ -86,7 +86,7 @@ def test_an_archive_that_is_a_tenth_broken_gives_all_that_is_whole(tmp_path, kin
 
 
 def extents(kind: str, whole: bytes) -> dict[str, tuple[int, int]]:
-    """Where each member's header begins and its data end."""
+    """Positions where each member's header begins and its data end."""
     if kind == "tar":
         with tarfile.open(fileobj=io.BytesIO(whole)) as tar:
             return {member.name: (member.offset, member.offset_data + member.size) for member in tar}
@@ -97,13 +97,13 @@ def extents(kind: str, whole: bytes) -> dict[str, tuple[int, int]]:
         }
 
 
-def test_a_cut_tar_keeps_what_is_before_the_cut(tmp_path):
+def test_a_truncated_tar_keeps_the_members_before_its_end(tmp_path):
     files = {f"{number}.jpg": bytes([number]) * 700 for number in range(10)}
     (tmp_path / "a.tar").write_bytes(tar_of(files)[: 5 * 1536 + 600])
     assert list(content(Tar([tmp_path / "a.tar"]))) == [f"{number}.jpg" for number in range(5)]
 
 
-def test_links_devices_and_folders_are_no_photos(tmp_path):
+def test_links_devices_and_folders_are_skipped(tmp_path):
     output = io.BytesIO()
     with tarfile.open(fileobj=output, mode="w") as tar:
         for name, kind in (("link.jpg", tarfile.SYMTYPE), ("hard.jpg", tarfile.LNKTYPE), ("dev", tarfile.CHRTYPE)):
@@ -119,7 +119,7 @@ def test_links_devices_and_folders_are_no_photos(tmp_path):
     assert set(tmp_path.rglob("*")) == before and not (tmp_path.parent / "outside.jpg").exists()
 
 
-def test_a_packed_bomb_is_not_unpacked_beyond_the_bound(tmp_path, monkeypatch):
+def test_a_zip_bomb_is_inflated_no_further_than_the_limit(tmp_path, monkeypatch):
     from homing.importing import archives
 
     monkeypatch.setattr(archives, "MAX_IMAGE_BYTES", 10_000)
@@ -127,7 +127,7 @@ def test_a_packed_bomb_is_not_unpacked_beyond_the_bound(tmp_path, monkeypatch):
     assert len(content(Zip(tmp_path / "a.zip"))["bomb.jpg"]) == 10_000
 
 
-def test_a_folder_is_listed_in_order(tmp_path):
+def test_a_folder_is_listed_in_sorted_order(tmp_path):
     for name in ("b/2.jpg", "b/1.jpg", "a.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(name.encode())
@@ -145,7 +145,7 @@ def test_reads_across_chunk_borders(tmp_path):
     assert chunks.pread(50, 990) == data[990:] and chunks.pread(1, 1000) == b""
 
 
-def test_what_is_no_container_is_named(tmp_path):
+def test_anything_else_than_a_container_is_an_error(tmp_path):
     Path(tmp_path / "photos.tar.gz").write_bytes(b"")
     with pytest.raises(HomingError, match=r"photos.tar.gz: images must be in a folder"):
         open_container(tmp_path / "photos.tar.gz")

@@ -12,8 +12,8 @@ from homing.errors import HomingError
 from homing.files import write_json
 from homing.model.clip import build_clip, hand_over, load_clip, save_clip
 from homing.model.convert import convert_checkpoint
+from homing.model.encoders import family_of, load_encoder
 from homing.model.images import CLIP_MEAN, IMAGENET_MEAN, Preprocessing
-from homing.model.towers import family_of, load_tower
 from homing.training.data.images import kept_patches
 
 SCRATCH = {
@@ -47,46 +47,46 @@ def own_output(folder, family: str, pixels: torch.Tensor):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_tower_gives_what_transformers_own_model_gives(encoders, pixels, family):
+def test_an_encoder_gives_what_transformers_own_model_gives(encoders, pixels, family):
     expected = own_output(encoders[family], family, pixels)
-    tower = load_tower(encoders[family]).eval()
+    encoder = load_encoder(encoders[family]).eval()
     last = expected.last_hidden_state
     before = {"clip": 0, "siglip": 0, "siglip2": 0, "dinov2": 1, "dinov2_with_registers": 4, "dinov3_vit": 4}[family]
     class_token = expected.pooler_output if family.startswith("siglip") else last[:, 0]
     with torch.no_grad():
-        torch.testing.assert_close(tower(pixels, "mean"), last[:, before:].mean(dim=1))
-        torch.testing.assert_close(tower(pixels, "class"), class_token)
-        torch.testing.assert_close(tower(pixels, "own"), expected.pooler_output)
-        views = tower(torch.stack([pixels, pixels.flip(-1)], dim=1), "mean")
-        torch.testing.assert_close(views, (tower(pixels, "mean") + tower(pixels.flip(-1), "mean")) / 2)
-    assert tower.width == 16 and tower.patches == PATCHES and len(tower.layers) == 3
-    assert tower.model.config._attn_implementation == "sdpa" and tower.preprocessing.side == SIDE
+        torch.testing.assert_close(encoder(pixels, "mean"), last[:, before:].mean(dim=1))
+        torch.testing.assert_close(encoder(pixels, "class"), class_token)
+        torch.testing.assert_close(encoder(pixels, "own"), expected.pooler_output)
+        views = encoder(torch.stack([pixels, pixels.flip(-1)], dim=1), "mean")
+        torch.testing.assert_close(views, (encoder(pixels, "mean") + encoder(pixels.flip(-1), "mean")) / 2)
+    assert encoder.width == 16 and encoder.patches == PATCHES and len(encoder.layers) == 3
+    assert encoder.model.config._attn_implementation == "sdpa" and encoder.preprocessing.side == SIDE
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_trunk_and_patches_left_out(encoders, pixels, family):
-    """All patches kept change nothing; fewer are other tokens, seen where they were; the trunk leaves no gradient."""
-    tower = load_tower(encoders[family]).train()
+def test_frozen_layers_and_patch_dropout(encoders, pixels, family):
+    """All patches kept change nothing; fewer are other tokens, seen where they were; frozen layers get no gradient."""
+    encoder = load_encoder(encoders[family]).train()
     with torch.no_grad():
-        whole = tower(pixels, "mean")
-        torch.testing.assert_close(tower(pixels, "mean", torch.arange(PATCHES).expand(5, -1)), whole)
+        whole = encoder(pixels, "mean")
+        torch.testing.assert_close(encoder(pixels, "mean", torch.arange(PATCHES).expand(5, -1)), whole)
         kept = kept_patches(PATCHES, 0.5, 1, 2, [f"p{number}" for number in range(5)])
-        some = tower(pixels, "mean", kept)
+        some = encoder(pixels, "mean", kept)
         blank = pixels.clone()  # what is not looked at may change
         gone = torch.ones(5, PATCHES, dtype=torch.bool).scatter(1, kept, False).unflatten(1, (4, 4))
         blank[gone.repeat_interleave(8, 1).repeat_interleave(8, 2).unsqueeze(1).expand(-1, 3, -1, -1)] = 9.0
-        torch.testing.assert_close(tower(blank, "mean", kept), some)
+        torch.testing.assert_close(encoder(blank, "mean", kept), some)
     assert not torch.allclose(some, whole)
     for trainable, free in (("heads", []), ("last", [2]), ("all", [0, 1, 2])):
-        tower.freeze(trainable, 1, "mean")
-        assert [n for n, layer in enumerate(tower.layers) if all(w.requires_grad for w in layer.parameters())] == free
-        assert tower.frozen_layers == (free[0] if free else 3)
-        output = tower(pixels, "mean")
+        encoder.freeze(trainable, 1, "mean")
+        assert [n for n, layer in enumerate(encoder.layers) if all(w.requires_grad for w in layer.parameters())] == free
+        assert encoder.frozen_layers == (free[0] if free else 3)
+        output = encoder(pixels, "mean")
         torch.testing.assert_close(output, whole)
-        tower.zero_grad()
+        encoder.zero_grad()
         if free:
             output.square().sum().backward()
-        for name, value in tower.named_parameters():
+        for name, value in encoder.named_parameters():
             assert (value.grad is not None) == value.requires_grad, name
 
 
@@ -94,11 +94,11 @@ def test_trunk_and_patches_left_out(encoders, pixels, family):
 def test_gradients_are_the_same_with_checkpointed_layers(encoders, pixels, family):
     gradients = []
     for settings in ({}, {"gradient_checkpointing": True}):
-        tower = load_tower(encoders[family]).train()
-        tower.freeze("all", 1, "mean")
-        tower.tune(settings)
-        tower(pixels, "mean").square().sum().backward()
-        gradients.append({name: value.grad for name, value in tower.named_parameters() if value.grad is not None})
+        encoder = load_encoder(encoders[family]).train()
+        encoder.freeze("all", 1, "mean")
+        encoder.tune(settings)
+        encoder(pixels, "mean").square().sum().backward()
+        gradients.append({name: value.grad for name, value in encoder.named_parameters() if value.grad is not None})
     for name, value in gradients[0].items():
         torch.testing.assert_close(gradients[1][name], value)
 
@@ -122,7 +122,7 @@ def test_captions_and_images_meet_as_in_transformers(encoders, pixels, family, t
     again = load_clip(tmp_path)
     with torch.no_grad():
         torch.testing.assert_close(again.image_vectors(pixels), parts.image_vectors(pixels))
-        torch.testing.assert_close(load_tower(tmp_path)(pixels, "own"), parts.tower(pixels, "own"))
+        torch.testing.assert_close(load_encoder(tmp_path)(pixels, "own"), parts.encoder(pixels, "own"))
 
 
 @pytest.mark.parametrize("family", ALONE)
@@ -133,13 +133,13 @@ def test_an_encoder_without_text_is_handed_over_but_not_pretrained(encoders, pix
     hand_over(tmp_path / "encoder", settings, 0)
     with torch.no_grad():
         torch.testing.assert_close(
-            load_tower(tmp_path / "encoder")(pixels, "mean"), load_tower(encoders[family])(pixels, "mean")
+            load_encoder(tmp_path / "encoder")(pixels, "mean"), load_encoder(encoders[family])(pixels, "mean")
         )
 
 
 def test_half_precision_weights_are_trained_in_full(encoders, tmp_path):
     AutoModel.from_pretrained(encoders["clip"]).half().save_pretrained(tmp_path)
-    assert {value.dtype for value in load_tower(tmp_path).parameters()} == {torch.float32}
+    assert {value.dtype for value in load_encoder(tmp_path).parameters()} == {torch.float32}
 
 
 @pytest.mark.parametrize(
@@ -155,11 +155,11 @@ def test_half_precision_weights_are_trained_in_full(encoders, tmp_path):
 def test_the_preprocessor_is_read_in_every_spelling(encoders, tmp_path, content, side, mean):
     build("dinov3_vit").save_pretrained(tmp_path)
     write_json(tmp_path / "preprocessor_config.json", content)
-    tower = load_tower(tmp_path)
-    assert (tower.preprocessing.side, tower.preprocessing.mean) == (side, mean)
-    assert tower(torch.randn(2, 3, side, side), "mean").shape == (2, 16)
-    tower.save(tmp_path / "saved")
-    assert Preprocessing.load(tmp_path / "saved") == tower.preprocessing
+    encoder = load_encoder(tmp_path)
+    assert (encoder.preprocessing.side, encoder.preprocessing.mean) == (side, mean)
+    assert encoder(torch.randn(2, 3, side, side), "mean").shape == (2, 16)
+    encoder.save(tmp_path / "saved")
+    assert Preprocessing.load(tmp_path / "saved") == encoder.preprocessing
 
 
 def test_a_bin_is_converted_once_without_running_it(encoders, pixels, tmp_path):
@@ -174,7 +174,7 @@ def test_a_bin_is_converted_once_without_running_it(encoders, pixels, tmp_path):
     assert not (tmp_path / "encoder/pytorch_model.bin").exists()
     with torch.no_grad():
         torch.testing.assert_close(
-            load_tower(tmp_path / "encoder")(pixels, "own"), load_tower(encoders["clip"])(pixels, "own")
+            load_encoder(tmp_path / "encoder")(pixels, "own"), load_encoder(encoders["clip"])(pixels, "own")
         )
     convert_checkpoint(encoders["clip"], tmp_path / "same")
     assert (tmp_path / "same/model.safetensors").samefile(encoders["clip"] / "model.safetensors")

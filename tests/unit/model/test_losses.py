@@ -8,10 +8,11 @@ import torch
 from transformers import CLIPConfig, CLIPModel
 
 from homing import sphere
-from homing.model.geolocator import LabelScales, make_targets
-from homing.model.heads import REGRESSIONS, TASKS, GeoHeads, hierarchy_loss, known_tasks, task_losses
+from homing.model.geolocator import make_targets
+from homing.model.heads import GeoHeads, hierarchy_loss, known_tasks, task_losses
 from homing.model.losses import LARGEST_EXPONENT, contrastive_terms, distances_km, haversine_km, unit_vectors
 from homing.model.smoothing import SmoothedCells
+from homing.tasks import REGRESSIONS, TASKS, LabelScales
 
 
 def places(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

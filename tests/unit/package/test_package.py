@@ -58,7 +58,7 @@ def test_scores_and_areas_are_what_a_loop_finds(package, images):
     loaded = homing.load(package)
     answers = loaded.predict(images, top=CELLS, readout="classifier")
     vectors = loaded.embed(images)
-    probability = load_geolocator(package, tower=False).predict_vectors(vectors)["cell_probability"]
+    probability = load_geolocator(package, heads_only=True).predict_vectors(vectors)["cell_probability"]
     cells = pd.read_parquet(package / "cells.parquet")
     assert answers.groupby("photo")["probability"].sum().to_numpy() == pytest.approx(1, abs=1e-5)
     for row in answers.itertuples():
@@ -252,7 +252,7 @@ def test_an_export_does_not_overwrite(package, tmp_path, capsys):
     assert main(["export", str(package), "--to", "hf", str(tmp_path / "mine")]) == 2
     assert "mine: exists already" in capsys.readouterr().err
     assert main(["export", str(package), "--to", "keras", str(tmp_path / "new")]) == 2
-    assert "--to keras: package, hf, onnx" in capsys.readouterr().err
+    assert "--to keras: must be one of package, hf, onnx" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("family", ["clip", "dinov3_vit"])

@@ -1,4 +1,4 @@
-"""What a benchmark has too is found, by each way of knowing it, and only that is left out of training."""
+"""Leaks into a benchmark are found for each reason, and only they are left out of training."""
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ ALL = ["id", "photographer", "place_and_time", "near_duplicate"]
 
 
 def collection(folder, name, rows):
-    """(photo_id, author, latitude, longitude, captured_at, hash)"""
+    """Write a data set of rows (photo_id, author, latitude, longitude, captured_at, hash)."""
     frame = pd.DataFrame(
         rows, columns=["photo_id", "author", "latitude", "longitude", "captured_at", "perceptual_hash"]
     )
@@ -41,12 +41,12 @@ def leaks(tmp_path):
     ]
     yfcc = [("777777777", None, 2.0, 0.0, None, 0x123456789)]
     own, *others = (collection(tmp_path, n, rows) for n, rows in (("own", own), ("im2gps", im2gps), ("yfcc", yfcc)))
-    return lambda ways=ALL, bits=4: find_leaks(
-        own, dict(zip(("im2gps", "yfcc"), others, strict=True)), {"by": ways, "near_duplicate_bits": bits}
+    return lambda reasons=ALL, bits=4: find_leaks(
+        own, dict(zip(("im2gps", "yfcc"), others, strict=True)), {"by": reasons, "near_duplicate_bits": bits}
     )
 
 
-def test_each_way_finds_its_own(leaks):
+def test_each_reason_finds_its_leaks(leaks):
     found = {(row.photo_id, row.reason, row.benchmark): row.benchmark_photo_id for row in leaks().itertuples()}
     assert found == {
         ("e1_55_4763369508", "id", "im2gps"): "4763369508_2af4719adb_1433_24511045@N04",
@@ -57,7 +57,7 @@ def test_each_way_finds_its_own(leaks):
     }
 
 
-def test_ways_and_bits_are_a_choice(leaks):
+def test_reasons_and_bits_follow_the_settings(leaks):
     assert set(leaks(["id"])["reason"]) == {"id"} and leaks([]).empty
     assert len(leaks(["near_duplicate"], bits=0)) == 1 and len(leaks(["near_duplicate"], bits=5)) == 3
 
@@ -69,8 +69,8 @@ def test_the_report_counts_by_benchmark_and_reason(leaks):
     assert summary(leaks([])) == {"photos": 0, "by_benchmark": {}, "benchmark_photos": {}}
 
 
-def test_every_photo_of_the_benchmark_that_is_matched_is_named(tmp_path):
-    """Three photos of one photographer, three pictures of one sight: the run's first must not hide the others."""
+def test_every_matched_photo_of_the_benchmark_is_named(tmp_path):
+    """Three photos of one photographer and three of one view: a first match must not hide the others."""
     place = (5.0, 5.0, None)
     own = collection(tmp_path, "own", [(f"o{n}", "11@N01", *place, 0) for n in range(2)])
     authors, hashes = ["11@N01"] * 3 + [None] * 2, [-1, -1, 1, 2, -1]
@@ -82,7 +82,7 @@ def test_every_photo_of_the_benchmark_that_is_matched_is_named(tmp_path):
     assert not found.duplicated().any()
 
 
-def test_training_and_validation_lose_them_and_test_keeps_its_photos(leaks):
+def test_leaks_leave_training_and_validation_but_not_test(leaks):
     ids = [f"p{number}" for number in range(10)]
     splits = pd.DataFrame({"photo_id": ids, "split": np.resize(["train", "val", "test", "unused"], 10)})
     found = pd.DataFrame({"photo_id": ["p0", "p1", "p2", "p2"]})

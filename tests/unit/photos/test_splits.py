@@ -1,4 +1,4 @@
-"""Train, val and test never share what they must not."""
+"""Train, val and test do not share bursts, photographers or neighbourhoods."""
 
 import numpy as np
 import pandas as pd
@@ -59,7 +59,7 @@ def test_regions_are_tested_and_their_surroundings_unused(photos):
     assert nearest > 800 and (split == "unused").any()
 
 
-def test_given_splits_are_taken_as_they_are(photos):
+def test_given_splits_are_used_unchanged(photos):
     photos["split"] = np.resize(["training", "validation", "test", None], len(photos))
     split = assign_splits(photos, SHARES | {"method": "given"}, seed=3)["split"]
     assert split.iloc[:4].tolist() == ["train", "val", "test", "unused"]
@@ -70,12 +70,12 @@ def test_an_empty_part_is_an_error(photos):
         assign_splits(photos, SHARES | {"method": "regions", "regions": ["80,0,85,10"]}, seed=3)
 
 
-def test_a_box_that_is_none_is_named():
+def test_a_malformed_box_is_named():
     with pytest.raises(HomingError, match="'1,2,3' must be"):
         in_box("1,2,3", np.zeros(1), np.zeros(1))
 
 
-def test_a_benchmark_is_all_of_its_photos():
+def test_a_benchmark_is_not_split():
     splits = pd.DataFrame({"photo_id": ["a", "b"], "split": ["train", "test"]})
     assert in_set(splits, "test") == {"b"} and in_set(splits, "im2gps") is None
 
@@ -83,7 +83,7 @@ def test_a_benchmark_is_all_of_its_photos():
 DISTANCE = SHARES | {"method": "distance", "distance_km": 1.0, "block_km": 20.0}
 
 
-def crowds(count: int) -> pd.DataFrame:
+def crowded_photos(count: int) -> pd.DataFrame:
     """Photos in dense places: at a town, across 180 degrees, round both poles and everywhere."""
     rng = np.random.default_rng(8)
     centres = np.array([(48.85, 2.35), (-16.8, 180.0), (89.99, 10.0), (-89.97, -60.0), (70.0, -179.99)])
@@ -97,7 +97,7 @@ def crowds(count: int) -> pd.DataFrame:
 
 @pytest.mark.parametrize("settings", [{}, {"block_km": 3.0}, {"distance_km": 5.0}, {"distance_km": 9, "block_km": 9}])
 def test_by_distance_no_test_photo_is_near_a_training_photo(settings):
-    photos = crowds(20_000)
+    photos = crowded_photos(20_000)
     settings = DISTANCE | settings
     split = assign_splits(photos, settings, seed=3)["split"].to_numpy()
     vectors = unit_vectors(photos["latitude"].to_numpy(), photos["longitude"].to_numpy())
@@ -124,22 +124,24 @@ def test_by_distance_a_narrow_gap_costs_few_photos():
     latitude=st.floats(-90, 90), longitude=st.floats(-180, 179.99), radius=st.floats(0.01, 3000),
     bearing=st.floats(0, 360), share=st.floats(0, 1),
 )  # fmt: skip
-def test_a_circle_lies_within_its_cap(latitude, longitude, radius, bearing, share):
+def test_a_circle_lies_within_its_extent(latitude, longitude, radius, bearing, share):
     there = destination(latitude, longitude, bearing, radius * share)
-    up, aside = circle_extent(np.array([latitude]), radius)
-    away = abs((there[1] - longitude + 180) % 360 - 180)
-    assert abs(there[0] - latitude) <= up[0] + 1e-7 and (away <= aside[0] + 1e-6 or aside[0] == 180)
+    north_extent, east_extent = circle_extent(np.array([latitude]), radius)
+    east = abs((there[1] - longitude + 180) % 360 - 180)
+    assert abs(there[0] - latitude) <= north_extent[0] + 1e-7 and (
+        east <= east_extent[0] + 1e-6 or east_extent[0] == 180
+    )
 
 
 def destination(latitude: float, longitude: float, bearing: float, distance_km: float) -> tuple[float, float]:
-    """Where one comes out, going straight on (Chris Veness, Movable Type Scripts: destination point)."""
+    """The end of a great circle arc (Chris Veness, Movable Type Scripts: destination point)."""
     a, b, c = np.radians([latitude, bearing, distance_km / KM_PER_DEGREE])
     there = np.arcsin(np.clip(np.sin(a) * np.cos(c) + np.cos(a) * np.sin(c) * np.cos(b), -1, 1))
     east = np.arctan2(np.sin(b) * np.sin(c) * np.cos(a), np.cos(c) - np.sin(a) * np.sin(there))
     return float(np.degrees(there)), float(longitude + np.degrees(east))
 
 
-def test_a_box_reaches_as_far_as_is_asked():
+def test_the_buffer_of_a_box_holds_every_point_within_its_distance():
     rng = np.random.default_rng(4)
     latitude, longitude = rng.uniform(-90, 90, 4000), rng.uniform(-180, 180, 4000)
     for box in ("-57,-82,13,-34", "-40,160,0,-160", "80,-180,90,180", "-90,10,-70,20"):

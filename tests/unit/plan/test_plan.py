@@ -1,4 +1,4 @@
-"""The plan's arithmetic: operations of encoders, order and chains of jobs, disk over time, shipped and own rates."""
+"""The arithmetic of the plan: operations of encoders, critical path, disk over time, shipped and measured rates."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def test_weights_are_as_large_as_the_published_file():
     assert shape_of(MODEL | {"source": "clip_l14_336/0"}).gb == pytest.approx(1.71, rel=0.02)
 
 
-def test_an_encoder_that_nothing_is_known_of_is_said_to_be_guessed():
+def test_the_shape_of_an_unknown_encoder_is_marked_as_unknown():
     assert not shape_of(MODEL | {"pretrained": "google/siglip2-base-patch16-224"}).known
 
 
@@ -35,11 +35,11 @@ def job(rule: str, reads=(), writes=(), **more) -> Job:
     return Job(rule, inputs=list(reads), outputs=list(writes), benchmark=f"{rule}.tsv", **more)
 
 
-def facts(tmp_path, given=None, told=None) -> Facts:
-    return Facts(configuration.resolve(given or {}), tmp_path, told or {})
+def facts(tmp_path, given=None, stated=None) -> Facts:
+    return Facts(configuration.resolve(given or {}), tmp_path, stated or {})
 
 
-def test_the_longest_chain_goes_through_the_slower_branch_and_all_downloads():
+def test_the_critical_path_goes_through_the_slower_branch_and_all_downloads():
     first, second = (job("retrieve_file", writes=[name]) for name in "ab")
     slow, fast, last = job("slow", "a", "c"), job("fast", "b", "d"), job("last", "cd", "e")
     jobs = in_order([last, slow, fast, second, first])
@@ -85,7 +85,7 @@ def benchmark(folder, name, seconds):
     (folder / name).write_text(f"s\th:m:s\n{seconds}\t-\n")
 
 
-def test_a_measured_job_tells_its_own_time_and_scales_others_only_where_it_was_work(tmp_path):
+def test_a_measured_job_sets_its_own_time_and_scales_others_only_if_it_was_mostly_work(tmp_path):
     amounts = {"job": 1, "photo": 1e8}
     long, short = job("import_photos"), job("list_photos")
     units = {long: amounts, short: {"job": 1, "photo": 10}}
@@ -115,7 +115,7 @@ def test_every_rate_is_of_a_rule_that_there_is_and_has_a_source():
     assert all(rate.source and rate.seconds > 0 for rule in rates.shipped().values() for rate in rule)
 
 
-def test_photos_are_told_counted_known_upstream_or_owned_to_be_guessed(tmp_path):
+def test_photos_are_stated_counted_published_or_assumed(tmp_path):
     (tmp_path / "photos.csv").write_text("latitude,longitude,file\n1,2,a.jpg\n3,4,b.jpg\n")
     own = {"adapter": "csv_folder", "table": "photos.csv", "images": "photos"}
     datasets = {
@@ -127,7 +127,7 @@ def test_photos_are_told_counted_known_upstream_or_owned_to_be_guessed(tmp_path)
     assert (found.photos("mine"), found.photos("osv5m")) == (2, 5_100_000) and not found.unknowns
     assert found.photos("away") == 100_000 and "--photos away=N" in found.unknowns["photos of away"]
     assert facts(tmp_path, {"datasets": datasets, "run_dataset": "mine"}, {"mine": 7}).photos("mine") == 7
-    with pytest.raises(HomingError, match="--photos mne: none of datasets"):
+    with pytest.raises(HomingError, match="--photos mne: must be one of datasets"):
         facts(tmp_path, {"datasets": datasets, "run_dataset": "mine"}, {"mne": 7})
 
 

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from homing.refine import fit as fitting
-from homing.refine import retrieve, search
+from homing.refine import index as building
+from homing.refine import readout, retrieve, search
 from homing.refine.fit import SURE, errors_km, fit, fit_gate, is_clear_gain, loss
 from homing.refine.index import RefineIndex, build_index, cluster_places, unit_length
 from homing.refine.readout import best_score, hierarchical, median_point, mode_mean, nodes_above
@@ -118,6 +119,20 @@ def test_levels_are_added_as_in_a_loop(candidates):
             assert found.cell_id[photo, 0] == cells[int(np.argmax(score))]
 
 
+def test_blocks_of_photos_change_no_readout(candidates, monkeypatch):
+    coarser = np.arange(40)[None] // 7
+    readouts = (lambda: mode_mean(candidates, 120), lambda: best_score(candidates), lambda: median_point(candidates),
+                lambda: hierarchical(candidates, coarser, 0.5))  # fmt: skip
+    whole = [answer() for answer in readouts]
+    monkeypatch.setattr(readout, "BLOCK", 7)
+    for one, again in zip(whole, [answer() for answer in readouts], strict=True):
+        np.testing.assert_array_equal(one.cell_id, again.cell_id)
+        np.testing.assert_array_equal(one.probability, again.probability)
+        # A median is iterated until the last photo of its block stands still: some photos go some metres further.
+        np.testing.assert_allclose(one.latitude, again.latitude, atol=2e-3)
+        np.testing.assert_allclose(one.longitude, again.longitude, atol=2e-3)
+
+
 def index_of(places: np.ndarray, vectors: np.ndarray, cells: np.ndarray) -> RefineIndex:
     photos = pd.DataFrame({"photo_id": [f"p{number:04d}" for number in range(len(places))], "cell_id": cells,
                            "latitude": places[:, 0], "longitude": places[:, 1]})  # fmt: skip
@@ -225,6 +240,20 @@ def test_prototypes_lie_at_the_mean_of_their_photos_and_count_them():
         look = units[numbers].mean(axis=0)
         assert index.prototype_vectors[own.prototype] == pytest.approx(look / np.linalg.norm(look), abs=2e-3)
         np.testing.assert_allclose(index.member_vectors[members.index], units[numbers], atol=1e-3)
+
+
+def test_blocks_of_vectors_change_nothing_in_the_index(monkeypatch):
+    rng = np.random.default_rng(8)
+    places = np.repeat(rng.uniform(-60, 60, (8, 2)), 9, axis=0) + rng.normal(0, 0.01, (72, 2))
+    vectors = rng.normal(size=(72, 6)).astype(np.float32)
+    whole = index_of(places, vectors, np.arange(72) // 18)
+    assert whole.prototypes["photos"].max() > 5
+    monkeypatch.setattr(building, "BLOCK", 5)
+    pieces = index_of(places, vectors, np.arange(72) // 18)
+    pd.testing.assert_frame_equal(whole.prototypes, pieces.prototypes)
+    pd.testing.assert_frame_equal(whole.members, pieces.members)
+    np.testing.assert_allclose(whole.member_vectors, pieces.member_vectors, atol=2e-3)
+    np.testing.assert_allclose(whole.prototype_vectors, pieces.prototype_vectors, atol=2e-3)
 
 
 def test_of_equally_similar_photos_the_first_answers(monkeypatch):

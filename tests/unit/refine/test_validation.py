@@ -14,7 +14,7 @@ from homing import tables
 from homing.model.geolocator import Geolocator, save_geolocator
 from homing.model.heads import GeoHeads
 from homing.model.images import Preprocessing
-from homing.scales import REGRESSIONS, LabelScales
+from homing.tasks import REGRESSIONS, LabelScales
 
 ROOT = Path(__file__).resolve().parents[3]
 CELLS, PHOTOS, DIMENSION = 6, 240, 8

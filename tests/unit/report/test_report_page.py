@@ -14,7 +14,7 @@ import pytest
 from pages import Outline, Reader
 from small_run import make_run
 
-from homing.evaluate.published import beside
+from homing.evaluate.published import comparable_results
 from homing.report import countries, ladder
 from homing.report.headline import table_of
 from homing.report.inputs import Inputs
@@ -99,9 +99,9 @@ def test_published_systems_stand_beside_their_benchmark_alone(run):
     text = section(whole, "headline")
     assert "PIGEOTTO *" in text and "leaks: photographers shared with MP-16" in text and "23.7%" in text
     part = render_report(replace(run, metrics=run.metrics | {"yfcc4k": figures}))
-    assert "PIGEOTTO" not in part and "published figures are of all 4,536 of YFCC4k" in part
-    assert "toy is no public benchmark" in text
-    assert beside("im2gps", 237) == ([], "no published result on IM2GPS has been checked against its paper")
+    assert "PIGEOTTO" not in part and "published metrics are of all 4,536 of YFCC4k" in part
+    assert "toy is not a public benchmark" in text
+    assert comparable_results("im2gps", 237) == ([], "no published result on IM2GPS has been checked against its paper")
     assert [row["system"] for row in table_of("im2gps3k", figures | {"n": 2997})["published"]]
 
 

@@ -1,4 +1,4 @@
-"""Downloads from a server on loopback that does all a server can do wrong: the right bytes or a clear error."""
+"""Downloads from a faulty server on loopback end with the right bytes or a clear error."""
 
 import hashlib
 import io
@@ -15,11 +15,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from homing.errors import HomingError
-from homing.sources.download import Patience
-from homing.sources.retrieve import Terms, retrieve
+from homing.sources.download import RetryPolicy
+from homing.sources.retrieve import RetrievalSettings, retrieve
 
 SEQUENCES = 200
-HASTE = Patience(timeout_seconds=0.25, attempts=3, pause_seconds=0.001)
+HASTE = RetryPolicy(timeout_seconds=0.25, attempts=3, pause_seconds=0.001)
 SECRET = "hf_never_to_be_seen"
 FAULTS = (
     "fine", "fine", "cut", "cut", "cut", "stall", "503", "429", "page", "long", "short", "no_ranges", "redirect",
@@ -28,7 +28,7 @@ FAULTS = (
 
 
 def archive(seed: int) -> bytes:
-    """A zip, so that even without a known digest a cut can be told."""
+    """A zip, so that a truncated file is noticed even without a known digest."""
     output = io.BytesIO()
     with zipfile.ZipFile(output, "w") as file:
         member = zipfile.ZipInfo("data.bin", (2020, 1, 1, 0, 0, 0))
@@ -37,7 +37,7 @@ def archive(seed: int) -> bytes:
 
 
 class Server(ThreadingHTTPServer):
-    """Serves /<sequence>/file.zip; what happens to each request of a sequence is drawn from the sequence's seed."""
+    """Serves /<sequence>/file.zip; the fault of each request of a sequence is drawn with the sequence's seed."""
 
     daemon_threads = True
     request_queue_size = 64
@@ -50,7 +50,7 @@ class Server(ThreadingHTTPServer):
         self.script: dict[str, list[str]] = {}
 
     def handle_error(self, request, client_address):
-        pass  # a client that hangs up is part of the play
+        pass  # clients that hang up are part of the test
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -144,14 +144,14 @@ def row(server: Server, sequence: int, known: str, **changes) -> dict[str, str]:
 
 def fetch(server, folder, sequence, known, **changes):
     output = folder / "out/file.zip"
-    terms = Terms(lock=folder / "lock.csv", patience=HASTE)
-    retrieve(row(server, sequence, known, **changes), output, folder / "out/manifest.json", terms)
+    choices = RetrievalSettings(lock=folder / "lock.csv", retry=HASTE)
+    retrieve(row(server, sequence, known, **changes), output, folder / "out/manifest.json", choices)
     return output.read_bytes()
 
 
 def test_200_fault_sequences_end_in_the_right_bytes_or_a_clear_error(server, tmp_path):
     def play(sequence: int) -> str:
-        """Up to six runs of the job, as a retrying workflow would make them."""
+        """Run the job up to six times, as a workflow that retries would."""
         folder = tmp_path / str(sequence)
         folder.mkdir()
         for _ in range(6):
@@ -177,16 +177,16 @@ def scripted(server: Server, sequence: int, *faults: str) -> int:
     return sequence
 
 
-def test_a_cut_download_goes_on_where_it_ended(server, tmp_path):
+def test_a_broken_download_resumes_where_it_ended(server, tmp_path):
     sequence = scripted(server, 1001, "cut", "cut", "fine")
     assert fetch(server, tmp_path, sequence, "sha256") == archive(sequence)
     assert len(server.seen) == 3
     assert not list((tmp_path / "out").rglob("*partial*/*"))
 
 
-def test_a_dead_jobs_bytes_are_used_by_the_next_one(server, tmp_path):
+def test_the_next_job_resumes_the_download_of_one_that_died(server, tmp_path):
     sequence = scripted(server, 1002, *["cut"] + ["503"] * 10)
-    with pytest.raises(HomingError, match=r"503.*3 attempts without progress.*run again to go on at \d+ bytes"):
+    with pytest.raises(HomingError, match=r"503.*3 attempts without progress.*run again to resume at \d+ bytes"):
         fetch(server, tmp_path, sequence, "nothing")
     had = (tmp_path / "out/.partial/file.zip").stat().st_size
     assert 0 < had < len(archive(sequence))
@@ -200,26 +200,26 @@ def test_a_dead_jobs_bytes_are_used_by_the_next_one(server, tmp_path):
         (["page"], {}, "web page instead of the file"),
         (["fine"], {"sha256": "f" * 64}, "expected ffff.*damaged"),
         (["fine"], {"bytes": "12"}, "announces .* bytes, config/sources.csv says 12"),
-        (["short", "short", "short"], {}, "not a whole zip"),
+        (["short", "short", "short"], {}, "not a complete zip"),
         (["long"] * 9, {}, "3 attempts without progress.*run again"),
     ],
 )
-def test_what_is_wrong_is_named_and_nothing_is_left(server, tmp_path, faults, changes, message):
+def test_faults_are_named_and_no_file_is_left(server, tmp_path, faults, changes, message):
     sequence = scripted(server, 1100 + len(message), *faults)
     with pytest.raises(HomingError, match=message):
         fetch(server, tmp_path, sequence, "nothing", **changes)
     assert not (tmp_path / "out/file.zip").exists()
 
 
-def test_a_full_disk_is_foreseen(server, tmp_path, monkeypatch):
+def test_a_download_that_does_not_fit_on_the_disk_is_not_started(server, tmp_path, monkeypatch):
     import shutil
 
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1000, 999, 1))
-    with pytest.raises(HomingError, match="GB to fetch, 0.00 GB free"):
+    with pytest.raises(HomingError, match="GB to download, 0.00 GB free"):
         fetch(server, tmp_path, scripted(server, 1200, "fine"), "sha256")
 
 
-def test_the_first_digest_is_kept_and_later_downloads_must_have_it(server, tmp_path):
+def test_later_downloads_must_match_the_first_digest(server, tmp_path):
     sequence = scripted(server, 1300, "fine")
     fetch(server, tmp_path, sequence, "nothing")
     assert hashlib.sha256(archive(sequence)).hexdigest() in (tmp_path / "lock.csv").read_text()
@@ -230,12 +230,12 @@ def test_the_first_digest_is_kept_and_later_downloads_must_have_it(server, tmp_p
         fetch(server, tmp_path, sequence, "nothing")
 
 
-def test_jobs_at_once_all_record_their_digests(server, tmp_path):
+def test_simultaneous_jobs_all_record_their_digests(server, tmp_path):
     def one(sequence: int) -> None:
         output = tmp_path / f"{sequence}/file.zip"
-        terms = Terms(lock=tmp_path / "lock.csv", patience=HASTE)
+        choices = RetrievalSettings(lock=tmp_path / "lock.csv", retry=HASTE)
         wanted = row(server, sequence, "nothing", version=str(sequence))
-        retrieve(wanted, output, output.with_suffix(".json"), terms)
+        retrieve(wanted, output, output.with_suffix(".json"), choices)
 
     for sequence in range(1400, 1412):
         server.script[str(sequence)] = ["fine"]
@@ -244,7 +244,7 @@ def test_jobs_at_once_all_record_their_digests(server, tmp_path):
     assert len((tmp_path / "lock.csv").read_text().splitlines()) == 13
 
 
-def test_a_token_goes_to_its_host_alone_and_into_no_message(server, tmp_path, monkeypatch, caplog):
+def test_a_token_is_sent_to_its_host_only_and_appears_in_no_message(server, tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}/1500")
     monkeypatch.setenv("HF_TOKEN", SECRET)
     hub = {"url": "hf://datasets/owner/name/file.zip", "version": "c" * 40}
@@ -255,12 +255,12 @@ def test_a_token_goes_to_its_host_alone_and_into_no_message(server, tmp_path, mo
     assert first == f"Bearer {SECRET}" and second is None
     scripted(server, 1500, "page")
     (tmp_path / "out/file.zip").unlink()
-    with pytest.raises(HomingError, match="accept the terms on .*owner/name and set HF_TOKEN") as told:
+    with pytest.raises(HomingError, match="accept the terms on .*owner/name and set HF_TOKEN") as raised:
         fetch(server, tmp_path, 1500, "sha256", **hub)
-    assert SECRET not in str(told.value) + caplog.text
+    assert SECRET not in str(raised.value) + caplog.text
 
 
-def test_kaggle_is_asked_with_its_login(server, tmp_path, monkeypatch):
+def test_a_request_to_kaggle_has_its_login(server, tmp_path, monkeypatch):
     monkeypatch.setenv("KAGGLE_API_ENDPOINT", f"http://127.0.0.1:{server.server_port}/1600")
     monkeypatch.delenv("KAGGLE_API_TOKEN", raising=False)
     monkeypatch.setenv("KAGGLE_USERNAME", "me")

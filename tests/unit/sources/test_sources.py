@@ -1,4 +1,4 @@
-"""Raw files: the table of sources, the mirror, licences; verified before they are visible."""
+"""Raw files are verified before they appear: the table of sources, the mirror, licences."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ import pytest
 from homing.config.configuration import FOLDER
 from homing.errors import HomingError
 from homing.sources.listing import listing
-from homing.sources.retrieve import Terms, retrieve
+from homing.sources.retrieve import RetrievalSettings, retrieve
 from homing.sources.table import read_sources, source_row, source_rows
 
 CONTENT = b"elevation" * 1000
@@ -32,21 +32,21 @@ def mirror(tmp_path):
 def fetch(tmp_path, mirror=None, accepted=(), link=True, **changes):
     output, manifest = tmp_path / "out/relief.tif", tmp_path / "out/manifests/relief.tif.json"
     try:
-        terms = Terms(str(mirror) if mirror else None, link, accepted, tmp_path / "lock.csv")
-        retrieve(ROW | changes, output, manifest, terms)
+        choices = RetrievalSettings(str(mirror) if mirror else None, link, accepted, tmp_path / "lock.csv")
+        retrieve(ROW | changes, output, manifest, choices)
     except HomingError:
         assert not output.exists() and not manifest.exists(), "a failed retrieval left a file behind"
         raise
     return output.read_bytes(), json.loads(manifest.read_text())
 
 
-def test_a_file_of_the_mirror_is_copied_and_described(tmp_path, mirror):
+def test_a_file_of_the_mirror_is_retrieved_with_a_manifest(tmp_path, mirror):
     content, manifest = fetch(tmp_path, mirror, sha256=SUM, bytes=str(len(CONTENT)))
     assert content == CONTENT
     assert manifest["sha256"] == SUM and manifest["bytes"] == len(CONTENT) and manifest["licence"] == "CC0"
 
 
-def test_the_mirrors_own_checksums_count(tmp_path, mirror):
+def test_the_mirrors_own_checksums_are_verified(tmp_path, mirror):
     (mirror / "SHA256SUMS").write_text(f"{'0' * 64}  relief.tif\n")
     with pytest.raises(HomingError, match=r"relief.tif .*sha256 is .* expected 000"):
         fetch(tmp_path, mirror)
@@ -61,22 +61,22 @@ def test_the_mirrors_own_checksums_count(tmp_path, mirror):
         ({"url": "mirror:other/place.tif", "file": "place.tif"}, "no program can fetch it.*as other/place.tif"),
     ],
 )
-def test_what_is_wrong_is_named_and_nothing_is_left(tmp_path, mirror, changes, message):
+def test_faults_are_named_and_no_file_is_left(tmp_path, mirror, changes, message):
     with pytest.raises(HomingError, match=message):
         fetch(tmp_path, mirror, **changes)
 
 
-def test_an_empty_file_is_refused(tmp_path, mirror):
+def test_an_empty_file_is_an_error(tmp_path, mirror):
     (mirror / "relief.tif").write_bytes(b"")
     with pytest.raises(HomingError, match="the file is empty"):
         fetch(tmp_path, mirror)
 
 
-def test_a_licence_once_accepted_is_no_obstacle(tmp_path, mirror):
+def test_an_accepted_licence_lets_the_file_through(tmp_path, mirror):
     assert fetch(tmp_path, mirror, accepted=["etopo"], needs_acceptance="yes")[0] == CONTENT
 
 
-def test_a_mirror_is_linked_to_or_copied_and_left_as_it_is(tmp_path, mirror):
+def test_files_of_a_mirror_are_linked_or_copied_and_not_changed(tmp_path, mirror):
     (mirror / "relief.tif").chmod(0o440)
     fetch(tmp_path, mirror)
     assert (tmp_path / "out/relief.tif").is_symlink()
@@ -85,7 +85,7 @@ def test_a_mirror_is_linked_to_or_copied_and_left_as_it_is(tmp_path, mirror):
     assert (mirror / "relief.tif").stat().st_mode & 0o777 == 0o440 and (mirror / "relief.tif").read_bytes() == CONTENT
 
 
-def test_the_shipped_table_is_sound_and_names_every_source():
+def test_the_shipped_table_is_valid_and_names_every_source():
     rows = read_sources(FOLDER / "sources.csv")
     datasets = {row["dataset"] for row in rows}
     assert datasets >= {
@@ -99,9 +99,9 @@ def test_the_shipped_table_is_sound_and_names_every_source():
     assert len(source_rows(rows, "osv5m/cff33609b56b54d8743b7ee7a416eb8433e9a681")) == 98 + 5 + 2
     assert source_row(rows, "gldv2/v2", "images_499.tar")["url"].endswith("train/images_499.tar")
     for row in rows:
-        if row["url"].startswith("hf://"):  # of a hub that changes, a commit
+        if row["url"].startswith("hf://"):  # a hub changes, so the version is a commit
             assert re.fullmatch("[0-9a-f]{40}", row["version"]), row
-    for row in rows:  # what may not be passed on, and what asks for acceptance, is told by its licence
+    for row in rows:  # a licence that must be accepted does not allow redistribution
         assert row["licence"]
         if row["needs_acceptance"] == "yes":
             assert row["redistribute"] == "no"
@@ -125,7 +125,7 @@ def test_a_wrong_line_of_the_table_is_named(tmp_path, line, message):
         read_sources(path)
 
 
-def test_the_listing_counts_what_is_still_to_fetch_and_names_the_licences(tmp_path, mirror):
+def test_the_listing_counts_what_is_still_to_download_and_names_the_licences(tmp_path, mirror):
     rows = [
         ROW | {"bytes": "2000000000", "url": "https://host.org/a", "file": "a.tif"},
         ROW | {"bytes": "~3000000000", "url": "https://host.org/b", "file": "b.tif"},

@@ -50,7 +50,7 @@ class Towers(nn.Module):
 
     def forward(self, images, texts):
         image, text = (
-            functional.dropout(tower(values), 0.3) for tower, values in ((self.image, images), (self.text, texts))
+            functional.dropout(encoder(values), 0.3) for encoder, values in ((self.image, images), (self.text, texts))
         )
         return {"image": functional.normalize(image), "text": functional.normalize(text), "scale": self.scale.exp()}
 

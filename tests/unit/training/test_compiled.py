@@ -10,9 +10,9 @@ from torch import nn
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch.nn import functional
 
-from homing.model import towers
-from homing.model.clip import TwoTowers, build_clip
-from homing.model.towers import load_tower
+from homing.model import encoders
+from homing.model.clip import ContrastiveModel, build_clip
+from homing.model.encoders import load_encoder
 from homing.training.accumulate import Gradients
 from homing.training.data.sampler import Order
 
@@ -27,7 +27,7 @@ class Pairs:
     def __init__(self, compiled: bool) -> None:
         parts = build_clip(MODEL | {"layers": 3, "text_layers": 3}, ["A photo."], seed=3)
         parts.tune({"compile": compiled})
-        self.module = TwoTowers(parts, sigmoid=False)
+        self.module = ContrastiveModel(parts, sigmoid=False)
         ids, mask = parts.tokens(["A photo."] * PHOTOS, fixed=True)
         pixels = torch.from_numpy(np.random.default_rng(0).normal(size=(PHOTOS, 3, 16, 16))).float()
         self.inputs = pixels, ids, mask
@@ -79,7 +79,7 @@ def test_there_is_a_program_per_shape_and_not_per_layer_and_the_gradient_is_the_
 
 def test_the_size_that_fits_is_compiled_however_many_did_not(programs, monkeypatch):
     """Beyond the number of programs there may be, torch would leave the layers uncompiled without a word."""
-    monkeypatch.setattr(towers, "PROGRAMS", 8)  # as many as parts of 2 and a last one of 1 need
+    monkeypatch.setattr(encoders, "PROGRAMS", 8)  # as many as parts of 2 and a last one of 1 need
     stage = Pairs(True)
     forward = stage.forward
 
@@ -102,10 +102,10 @@ def test_layers_of_every_family_are_compiled_with_checkpoints(programs, tmp_path
     pixels = torch.randn(3, 3, SIDE, SIDE, generator=torch.manual_seed(0))
     gradients = []
     for settings in ({}, {"compile": True, "gradient_checkpointing": True}):
-        tower = load_tower(folder).train()
-        tower.freeze("last", 2, "mean")
-        tower.tune(settings)
-        tower(pixels, "mean").square().sum().backward()
-        gradients.append([value.grad for value in tower.parameters() if value.requires_grad])
+        encoder = load_encoder(folder).train()
+        encoder.freeze("last", 2, "mean")
+        encoder.tune(settings)
+        encoder(pixels, "mean").square().sum().backward()
+        gradients.append([value.grad for value in encoder.parameters() if value.requires_grad])
     torch.testing.assert_close(gradients[1], gradients[0])
     assert programs.frame_count == 3  # the layer below; the first trainable one, whose input has no gradient; the last

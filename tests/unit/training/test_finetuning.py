@@ -20,9 +20,9 @@ from homing.embeddings import read_embeddings
 from homing.errors import HomingError
 from homing.files import write_json
 from homing.model.clip import hand_over, load_clip
+from homing.model.encoders import load_encoder
 from homing.model.geolocator import load_geolocator
 from homing.model.images import normalise, pixels
-from homing.model.towers import load_tower
 from homing.photos.images import decode_image
 from homing.photos.shards import ShardReader
 from homing.training import embed
@@ -114,11 +114,11 @@ def test_views_are_averaged_in_embeddings_and_in_training(panoramas, inputs, tmp
     vectors = run_embedding(given | {"model": inputs["encoder"]}, tmp_path / "out")
     reader = ShardReader(given["shards"], given["index"])
     names = tables.read(given["photos"], "photos")["photo_id"].tolist()
-    tower = load_tower(inputs["encoder"]).eval()
+    encoder = load_encoder(inputs["encoder"]).eval()
     with torch.inference_mode():
         for row, name in enumerate(names):
             views = torch.stack([pixels(decode_image(reader.read(name, view)), 16) for view in range(4)])
-            expected = tower(normalise(views, tower.preprocessing), "mean").mean(dim=0)
+            expected = encoder(normalise(views, encoder.preprocessing), "mean").mean(dim=0)
             np.testing.assert_allclose(vectors[row], expected.numpy(), atol=2e-3, rtol=2e-3)
     stage = prepare(stage_spec(inputs | given, panoramas, tmp_path), CPU)
     batch = Order(stage.photos, 4, 5).view(0, 0, 1)
@@ -126,7 +126,7 @@ def test_views_are_averaged_in_embeddings_and_in_training(panoramas, inputs, tmp
     assert images.shape == (4, 4, 3, 16, 16)
     outputs = stage.forward(stage.module.eval(), (images,))
     apart = torch.stack(
-        [stage.module.vision(normalise(images[:, view], tower.preprocessing), "mean") for view in range(4)]
+        [stage.module.encoder(normalise(images[:, view], encoder.preprocessing), "mean") for view in range(4)]
     )
     torch.testing.assert_close(outputs["cell"], stage.module.heads(apart.mean(dim=0))["cell"], rtol=1e-4, atol=1e-5)
 
@@ -238,15 +238,15 @@ def test_the_last_layer_of_every_kind_of_encoder_is_tuned(inputs, tmp_path, enco
     )
     assert trained.status == 0, (tmp_path / "log.txt").read_text()
     assert all("loss.hierarchy" in row for row in trained.history if "loss" in row)
-    before, after = load_tower(tmp_path / "encoder"), load_geolocator(tmp_path / "model").vision
+    before, after = load_encoder(tmp_path / "encoder"), load_geolocator(tmp_path / "model").encoder
     different = {name for name, value in after.named_parameters() if not torch.equal(value, before.get_parameter(name))}
     last = {f"model.{name}" for name, _ in before.model.named_parameters() if _in_last_layer(before, name)}
     assert different and different <= last
 
 
-def _in_last_layer(tower, name: str) -> bool:
-    own = {id(value) for value in tower.layers[-1].parameters()}
-    return id(tower.model.get_parameter(name)) in own
+def _in_last_layer(encoder, name: str) -> bool:
+    own = {id(value) for value in encoder.layers[-1].parameters()}
+    return id(encoder.model.get_parameter(name)) in own
 
 
 def hierarchy() -> pd.DataFrame:

@@ -23,6 +23,7 @@ from homing.training.data.sampler import Order, local_slice
 from homing.training.launch.accelerate import Sizes, allocated, launch_command
 from homing.training.optimiser import learning_rate
 from homing.training.progress import Progress
+from homing.training.worker import write_history
 
 STAGES = ["pretrain", "finetune"]
 ROOT = Path(__file__).resolve().parents[3]
@@ -81,6 +82,18 @@ def test_the_last_checkpoints_are_kept_and_the_best(tmp_path):
     assert checkpoints.steps() == [2, 4, 5]  # the best of step 4 too, if 5 turns out broken
     checkpoints.save(6, {"weight": torch.zeros(1)}, {"best_step": 5})
     assert checkpoints.steps() == [5, 6]
+
+
+def test_a_loss_that_is_not_finite_stops_neither_checkpoint_nor_history(tmp_path):
+    """As a row of fp16 may hold it, whose step is skipped: null in both files, before and after a resume."""
+    progress = Progress(2, [{"step": 1, "loss": float("nan")}, {"step": 2, "loss": 0.1 + 0.2}])
+    Checkpoints(tmp_path).save(2, {"weight": torch.zeros(1)}, {"progress": progress.state()})
+    resumed = Progress(**Checkpoints(tmp_path).load(2)[1]["progress"])
+    assert resumed == Progress(2, [{"step": 1, "loss": None}, {"step": 2, "loss": 0.1 + 0.2}])
+    for name, history in (("unbroken", progress.history), ("resumed", resumed.history)):
+        write_history(tmp_path / name, history)
+    assert (tmp_path / "unbroken").read_text() == (tmp_path / "resumed").read_text()
+    assert "NaN" not in (tmp_path / "unbroken").read_text() and "null" in (tmp_path / "unbroken").read_text()
 
 
 def test_the_learning_rate_warms_up_and_decays_to_nothing():
@@ -195,7 +208,7 @@ def test_heads_alone_are_trained_on_cached_embeddings(inputs, tmp_path):
     pd.DataFrame({"photo_id": ids}).to_parquet(paths["photo_ids"])
     heads = {"seed": 5, "model": MODEL, "finetune": FINETUNE | {"trainable": "heads", "epochs": 30}}
     assert train(inputs | paths, tmp_path, "finetune", settings=heads).status == 0
-    assert not (tmp_path / "model/vision").exists()
+    assert not (tmp_path / "model/encoder").exists()
     answers = load_geolocator(tmp_path / "model").predict_vectors(np.eye(7, 16) * 5)
     right = (answers["cell_probability"].argmax(axis=1)[cells] == cells).mean()
     commonest = np.bincount(cells).max() / len(cells)  # what rows read in a wrong order would reach

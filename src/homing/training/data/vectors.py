@@ -6,15 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from homing.model.encoders import ImageEncoder
 from homing.model.images import normalise
 from homing.model.precision import autocast
-from homing.model.towers import VisionTower
 from homing.training.data.prefetch import load_ahead
 
 if TYPE_CHECKING:
     from homing.training.data.images import Images
 
-TOKENS = 65_536  # of a batch, roughly: enough to fill a GPU, 0.5 GB of a large tower's activations
+TOKENS = 65_536  # of a batch, roughly: enough to fill a GPU, 0.5 GB of a large encoder's activations
 
 
 class VectorInputs:
@@ -31,14 +31,14 @@ class VectorInputs:
 
 @torch.inference_mode()
 def embed_items(
-    tower: VisionTower, images: "Images", items: np.ndarray, pooling: str, precision: str, device: torch.device
+    encoder: ImageEncoder, images: "Images", items: np.ndarray, pooling: str, precision: str, device: torch.device
 ) -> np.ndarray:
     """Embeddings (n, d), float16, of some photos."""
-    size = max(1, TOKENS // (tower.patches * images.views))
+    size = max(1, TOKENS // (encoder.patches * images.views))
     chunks = np.split(items, range(size, len(items), size))
     found = []
     for _, pixels, _ in load_ahead(lambda chunk: images.batch(chunk, None), chunks):
-        pixels = normalise(pixels.to(device, non_blocking=True), tower.preprocessing)
+        pixels = normalise(pixels.to(device, non_blocking=True), encoder.preprocessing)
         with autocast(device, precision):
-            found.append(tower(pixels, pooling).half())
+            found.append(encoder(pixels, pooling).half())
     return torch.cat(found).cpu().numpy()

@@ -1,6 +1,6 @@
-"""Vision towers: pixels in, one embedding per photo out, whatever family the encoder is of.
+"""Image encoders: pixels in, one embedding per photo out, for every supported family.
 
-A tower wraps a vision model of transformers. What families differ in is small and stands in one adapter each: how
+An encoder wraps a vision model of transformers. What families differ in is small and stands in one adapter each: how
 pixels become tokens, how many tokens come before the patches, what follows the last layer, and which vector the
 family itself takes for the image.
 """
@@ -30,16 +30,16 @@ from transformers.image_processing_base import ImageProcessingMixin
 from homing.errors import HomingError
 from homing.model.images import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
-transformers_logging.set_verbosity_error()  # it reports the text tower as unexpected when only the vision tower is read
+transformers_logging.set_verbosity_error()  # it warns of the text model's weights when only the vision model is read
 transformers_logging.disable_progress_bar()
 
 ATTENTION = "sdpa"  # torch's fused attention
-# Compiled for one kind of layer, of both towers: full and last parts of a batch and of an epoch's last one, each with
-# and without gradient, and validation. Beyond it torch falls back to the uncompiled layer, without a word in our log.
+# Programs per kind of layer, of image and text model: full and last micro-batches, also of an epoch's last batch, each
+# with and without gradient, and validation. Beyond this limit torch silently runs the layer uncompiled.
 PROGRAMS = 64
 
 
-class VisionTower(nn.Module):
+class ImageEncoder(nn.Module):
     """A vision model and what is done to its images. Subclasses adapt a family of encoders."""
 
     kind: type[PreTrainedModel]
@@ -53,7 +53,7 @@ class VisionTower(nn.Module):
     def forward(self, pixels: Tensor, pooling: str, kept: Tensor | None = None) -> Tensor:
         """Embeddings (n, d), fp32, of normalised pixels (n, 3, s, s); of (n, views, 3, s, s) the mean over the views.
 
-        pooling: "mean" of the tokens, "class" token, or "own" vector, which the family's text tower is compared with.
+        pooling: "mean" of the tokens, "class" token, or "own" vector, which the family's text model is trained against.
         kept: (n, k) numbers of the patches to look at; the others are left out before the first layer. Layers below
         the first trainable one run without gradient.
         """
@@ -122,7 +122,7 @@ class VisionTower(nn.Module):
         return torch.cat([tokens[:, : self.prefix], tokens.gather(1, rows)], dim=1)
 
     def freeze(self, trainable: str, last_layers: int, pooling: str) -> None:
-        """Leave trainable what `finetune.trainable` says: "heads" nothing, "last" the last layers, "all" the tower."""
+        """Freeze by `finetune.trainable`: "heads" the whole encoder, "last" all but the last layers, "all" nothing."""
         self.model.requires_grad_(trainable == "all")
         if trainable == "last":
             for layer in self.layers[-last_layers:]:
@@ -162,7 +162,7 @@ def forget_programs() -> None:
     torch._dynamo.reset()
 
 
-class ClipTower(VisionTower):
+class ClipEncoder(ImageEncoder):
     """CLIP (Radford et al. 2021) and what was trained from it, such as StreetCLIP."""
 
     kind, pair, mean, std = CLIPVisionModel, CLIPModel, CLIP_MEAN, CLIP_STD
@@ -184,7 +184,7 @@ class ClipTower(VisionTower):
         return [] if pooling == "own" else [self.model.post_layernorm]
 
 
-class SiglipTower(VisionTower):
+class SiglipEncoder(ImageEncoder):
     """SigLIP, and SigLIP 2 of fixed size, whose configuration is SigLIP's (Tschannen et al. 2025).
 
     There is no class token: its place is taken by an attention pooling head over the patches.
@@ -200,7 +200,7 @@ class SiglipTower(VisionTower):
         return [self.model.head] if pooling == "mean" and self.model.use_head else []
 
 
-class Siglip2Tower(SiglipTower):
+class Siglip2Encoder(SiglipEncoder):
     """SigLIP 2 of native aspect ("NaFlex"), given squares; it takes patches that are cut already."""
 
     kind, pair = Siglip2VisionModel, Siglip2Model
@@ -213,7 +213,7 @@ class Siglip2Tower(SiglipTower):
         return self.keep(self.model.embeddings(patches, shapes), kept), None
 
 
-class Dinov2Tower(VisionTower):
+class Dinov2Encoder(ImageEncoder):
     """DINOv2 (Oquab et al. 2023), with or without registers. The mean is over the patches alone."""
 
     kind = Dinov2Model
@@ -234,13 +234,13 @@ class Dinov2Tower(VisionTower):
         return [self.model.embeddings.mask_token] if self.model.embeddings.mask_token is not None else []
 
 
-class Dinov2RegistersTower(Dinov2Tower):
+class Dinov2RegistersEncoder(Dinov2Encoder):
     """DINOv2 with registers (Darcet et al. 2024)."""
 
     kind = Dinov2WithRegistersModel
 
 
-class Dinov3Tower(Dinov2Tower):
+class Dinov3Encoder(Dinov2Encoder):
     """DINOv3 (Siméoni et al. 2025): positions are turned into queries and keys, in each layer."""
 
     kind = DINOv3ViTModel
@@ -249,7 +249,7 @@ class Dinov3Tower(Dinov2Tower):
     def layers(self) -> nn.ModuleList:
         return self.model.model.layer
 
-    def train(self, mode: bool = True) -> "Dinov3Tower":
+    def train(self, mode: bool = True) -> "Dinov3Encoder":
         """The rotation stays as in evaluation: its random stretch would differ between processes and after a resume."""
         super().train(mode)
         self.model.rope_embeddings.eval()
@@ -269,21 +269,21 @@ class Dinov3Tower(Dinov2Tower):
         return tokens[:, self.prefix :].mean(dim=1) if pooling == "mean" else tokens[:, 0]
 
 
-# By the `model_type` of config.json: of a whole model, or of its vision tower alone.
-FAMILIES: dict[str, type[VisionTower]] = {
-    "clip": ClipTower,
-    "clip_vision_model": ClipTower,
-    "siglip": SiglipTower,
-    "siglip_vision_model": SiglipTower,
-    "siglip2": Siglip2Tower,
-    "siglip2_vision_model": Siglip2Tower,
-    "dinov2": Dinov2Tower,
-    "dinov2_with_registers": Dinov2RegistersTower,
-    "dinov3_vit": Dinov3Tower,
+# By the `model_type` of config.json: of a whole model, or of its vision model alone.
+FAMILIES: dict[str, type[ImageEncoder]] = {
+    "clip": ClipEncoder,
+    "clip_vision_model": ClipEncoder,
+    "siglip": SiglipEncoder,
+    "siglip_vision_model": SiglipEncoder,
+    "siglip2": Siglip2Encoder,
+    "siglip2_vision_model": Siglip2Encoder,
+    "dinov2": Dinov2Encoder,
+    "dinov2_with_registers": Dinov2RegistersEncoder,
+    "dinov3_vit": Dinov3Encoder,
 }
 
 
-def family_of(name: str | Path, revision: str | None = None) -> type[VisionTower]:
+def family_of(name: str | Path, revision: str | None = None) -> type[ImageEncoder]:
     """The adapter of an encoder: a hub name at a revision, or a folder. Raises HomingError, OSError."""
     kind = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False).model_type
     if kind not in FAMILIES:
@@ -291,8 +291,8 @@ def family_of(name: str | Path, revision: str | None = None) -> type[VisionTower
     return FAMILIES[kind]
 
 
-def load_tower(name: str | Path, revision: str | None = None) -> VisionTower:
-    """The vision tower alone, in fp32, of an encoder or of its vision tower. Raises OSError where there is none."""
+def load_encoder(name: str | Path, revision: str | None = None) -> ImageEncoder:
+    """Load the image encoder alone, in fp32, from a whole model or a vision model. Raises OSError if there is none."""
     family = family_of(name, revision)
     model = read_model(family.kind, name, revision)
     return family(model, read_preprocessing(name, revision, family, model))
@@ -306,7 +306,7 @@ def read_model(kind: type[PreTrainedModel], name: str | Path, revision: str | No
 
 
 def read_preprocessing(
-    name: str | Path, revision: str | None, family: type[VisionTower], model: PreTrainedModel
+    name: str | Path, revision: str | None, family: type[ImageEncoder], model: PreTrainedModel
 ) -> Preprocessing:
     """Side, mean and deviation of an encoder's preprocessor; what it does not say is as usual in its family."""
     config = getattr(model.config, "vision_config", model.config)
