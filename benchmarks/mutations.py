@@ -87,6 +87,10 @@ NO_RESULT = re.compile(
 TINY = 1e-5  # smaller constants guard against rounding and division by zero: half or twice as much is as good
 # Mutants that no test can catch: module, part of the line, change -> why the results are the same.
 EQUIVALENT = {
+    ("model/smoothing.py", "squares <= chord**2", "squares <= chord**2 -> squares < chord ** 2"):
+        "a cell at exactly the radius has no weight",
+    ("labels/borders.py", "area[entry] < owner", "area[entry] < owner -> area[entry] <= owner"):
+        "as near a point of the same area",
     ("photos/splits.py", "> 1)]", "1 -> 0"): "a block that is drawn twice is as it was",
     ("photos/splits.py", "> 1)]", "count[here] > 1 -> count[here] >= 1"): "a block that is drawn twice is as it was",
     ("labels/rasters.py", "self.rules.nearest_km > 0", "self.rules.nearest_km > 0 -> self.rules.nearest_km >= 0"):

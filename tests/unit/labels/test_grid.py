@@ -8,12 +8,13 @@ import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial import cKDTree
 
 from homing.labels.areas import AreaLookup, locate
 from homing.labels.boundaries import polygons_of
 from homing.labels.exact import side
 from homing.labels.grid import Grid
-from homing.sphere import haversine_km
+from homing.sphere import chord_to_km, haversine_km, unit_vectors
 
 # Coordinates that share latitudes, longitudes and vertices, and that are no binary fractions.
 tenths = st.integers(-12, 12).map(lambda number: number / 10)
@@ -130,17 +131,19 @@ def test_nearest_by_brute_force(islands):
     limit = 300
     number, distance = locate(Grid.of(np.array(islands)), y, x, limit)
     pieces = [shapely.get_coordinates(shapely.segmentize(shape.boundary, 0.002)) for shape in islands]
+    trees = [cKDTree(unit_vectors(piece[:, 1], piece[:, 0])) for piece in pieces]
+    nearest_km = np.stack([chord_to_km(tree.query(unit_vectors(y, x))[0]) for tree in trees], axis=1)
     for point in np.flatnonzero(number != -1):
         if distance[point] == 0:
             assert shapely.intersects_xy(islands[number[point]], x[point], y[point])
             continue
-        distances = [haversine_km(y[point], x[point], piece[:, 1], piece[:, 0]).min() for piece in pieces]
+        distances = nearest_km[point]
         assert distance[point] <= min(distances) * (1 + 1e-6) and distance[point] == pytest.approx(
             min(distances), abs=0.12
         )
         assert distances[number[point]] == pytest.approx(min(distances), abs=0.12)
     for point in np.flatnonzero(number == -1):
-        assert min(haversine_km(y[point], x[point], p[:, 1], p[:, 0]).min() for p in pieces) > limit - 0.12
+        assert nearest_km[point].min() > limit - 0.12
     assert (distance > 100).sum() > 20 and (number == -1).sum() > 20 and (distance == 0).sum() > 20
 
 
