@@ -1,4 +1,5 @@
 # What a run hands over: a model package that `homing predict` loads, and one offline HTML page.
+from homing.jobs.fingerprint import missing_outputs
 
 
 def variant_summaries(wildcards):
@@ -28,6 +29,11 @@ def manifests(run):
         *(path for rule in each for path in expand(getattr(rules, rule).output.manifest, run=run, photo_set=sets)),
         *expand(rules.embed_photos.output.manifest, run=run, encoder=final_encoder(run), dataset=sorted(embedded)),
     ]
+
+
+if workflow.is_main_process:
+    for path in missing_outputs([f"results/runs/{run}" for run in RUNS]):
+        logger.warning(f"{path} was made and is gone; nothing needs it now. To make it again: snakemake {path}")
 
 
 rule package_model:

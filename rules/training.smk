@@ -59,7 +59,7 @@ def finetune_inputs(wildcards):
 def pretrain_keys(wildcards):
     """An encoder that is handed over as it is depends on neither captions nor training settings."""
     captions = ["captions"] if of_run(wildcards)["pretrain"]["enabled"] else []
-    return ["seed", "model", "pretrain", *captions]
+    return ["seed", "torch_threads", "model", "pretrain", *captions]
 
 
 rule write_captions:
@@ -167,7 +167,7 @@ rule embed_photos:
         nodes=1,
         attempt=which_try,
     params:
-        settings=settings("embed_photos", "model.pooling", "embed"),
+        settings=settings("embed_photos", "torch_threads", "model.pooling", "embed"),
     message:
         "Embed the photos of {wildcards.dataset} with the {wildcards.encoder} encoder of run {wildcards.run}"
     script:
@@ -200,7 +200,7 @@ rule finetune_geolocator:
         runtime=1440,
         attempt=which_try,
     params:
-        settings=settings("finetune_geolocator", "seed", "model.pooling", "finetune"),
+        settings=settings("finetune_geolocator", "seed", "torch_threads", "model.pooling", "finetune"),
     message:
         "Fine-tune the geolocator of run {wildcards.run}"
     script:

@@ -151,7 +151,7 @@ def run_embedding(given: dict[str, str], folder: Path, processes: int = 1, part:
     rule = SimpleNamespace(
         input=given,
         output=SimpleNamespace(vectors=folder / "vectors.npy", photo_ids=folder / "photo_ids.parquet"),
-        params=SimpleNamespace(settings={"config": {"model": MODEL, "embed": EMBED}, "code": "c"}),
+        params=SimpleNamespace(settings={"config": {"model": MODEL, "embed": EMBED, "torch_threads": 1}, "code": "c"}),
         resources={},
         threads=1,
     )
