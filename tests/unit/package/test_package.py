@@ -21,8 +21,8 @@ from homing.errors import HomingError
 from homing.files import read_json
 from homing.model.clip import build_clip, save_clip
 from homing.model.geolocator import load_geolocator
-from homing.package.export import Wish, export_hugging_face, export_package
-from homing.package.limits import DEGREES, FEWEST_PHOTOS
+from homing.package.export import ExportOptions, export_hugging_face, export_package
+from homing.package.limits import DEGREES, MIN_PHOTOS
 from homing.package.onnx import angles_degrees, export_onnx
 from homing.photos.images import PhotoError
 from homing.refine.readout import best_score, hierarchical, median_point, mode_mean
@@ -74,7 +74,7 @@ def test_each_readout_answers_as_the_rules_of_the_workflow_do(package, images):
     loaded = homing.load(package)
     vectors = loaded.embed(images)
     best = best_cells(loaded.probabilities(vectors), loaded.geolocator.cells, SETTINGS["top_cells"])
-    index = loaded.answerer.index
+    index = loaded.places.index
     refined = refine(index, vectors, best, SETTINGS["temperature"], None)
     rules = {
         "classifier": best, "refined": refined, "mode": mode_mean(refined, SETTINGS["mode_radius_km"]),
@@ -155,10 +155,12 @@ def numbers_in(folder: Path) -> np.ndarray:
     return np.concatenate(found)
 
 
-@pytest.mark.parametrize("wish", [Wish(photos=False), Wish(answers="region"), Wish(answers="country")])
-def test_an_export_without_photos_holds_no_name_and_no_place_of_any(package, tmp_path, wish):
-    export_package(package, tmp_path / "out", wish)
-    export_hugging_face(package, tmp_path / "hf", wish)
+@pytest.mark.parametrize(
+    "options", [ExportOptions(photos=False), ExportOptions(answers="region"), ExportOptions(answers="country")]
+)
+def test_an_export_without_photos_holds_no_name_and_no_place_of_any(package, tmp_path, options):
+    export_package(package, tmp_path / "out", options)
+    export_hugging_face(package, tmp_path / "hf", options)
     for folder in (tmp_path / "out", tmp_path / "hf"):
         files = [path for path in folder.rglob("*") if path.is_file()]
         assert not [path for path in files if b"secret" in path.read_bytes()]
@@ -170,9 +172,9 @@ def test_an_export_without_photos_holds_no_name_and_no_place_of_any(package, tmp
 
 
 def test_cells_of_few_photos_stand_in_the_middle_of_their_land(package, tmp_path):
-    export_package(package, tmp_path / "out", Wish(photos=False))
+    export_package(package, tmp_path / "out", ExportOptions(photos=False))
     cells, land = pd.read_parquet(tmp_path / "out/cells.parquet"), make_cells()
-    few = (land["photos"] < FEWEST_PHOTOS).to_numpy()
+    few = (land["photos"] < MIN_PHOTOS).to_numpy()
     assert few.sum() == 1 and cells.loc[few, "photos"].eq(0).all()
     west, south, east, north = land.bounds.loc[few].to_numpy().T
     np.testing.assert_allclose(cells.loc[few, "latitude"], (south + north) / 2, atol=1e-6)
@@ -182,7 +184,7 @@ def test_cells_of_few_photos_stand_in_the_middle_of_their_land(package, tmp_path
 
 
 def test_without_photos_cells_answer_and_what_compares_photos_is_refused(package, images, tmp_path):
-    export_package(package, tmp_path / "out", Wish(photos=False))
+    export_package(package, tmp_path / "out", ExportOptions(photos=False))
     loaded = homing.load(tmp_path / "out")
     for readout in (None, "classifier", "mode", "score", "median", "hierarchy"):
         assert len(loaded.predict(images, top=2, readout=readout)) == 2 * len(images)
@@ -194,7 +196,7 @@ def test_without_photos_cells_answer_and_what_compares_photos_is_refused(package
 
 @pytest.mark.parametrize("level", ["country", "region"])
 def test_a_limited_package_says_the_same_of_its_level_and_refuses_more(package, images, tmp_path, capsys, level):
-    export_package(package, tmp_path / "out", Wish(answers=level))
+    export_package(package, tmp_path / "out", ExportOptions(answers=level))
     limited, whole = homing.load(tmp_path / "out"), homing.load(package)
     expected, answers = whole.predict(images, coarse=level), limited.predict(images)
     columns = ["photo", "rank", "country", "country_name", "probability", "area_50_km2", "area_90_km2"]
@@ -210,10 +212,10 @@ def test_a_limited_package_says_the_same_of_its_level_and_refuses_more(package, 
 
 
 def test_a_limit_cannot_be_loosened_by_exporting_again(package, tmp_path):
-    export_package(package, tmp_path / "country", Wish(answers="country"))
+    export_package(package, tmp_path / "country", ExportOptions(answers="country"))
     with pytest.raises(HomingError, match="it was exported with --answers country"):
-        export_package(tmp_path / "country", tmp_path / "region", Wish(answers="region"))
-    export_package(tmp_path / "country", tmp_path / "again", Wish())
+        export_package(tmp_path / "country", tmp_path / "region", ExportOptions(answers="region"))
+    export_package(tmp_path / "country", tmp_path / "again", ExportOptions())
     assert homing.load(tmp_path / "again").config["answers"] == "country"
 
 
@@ -260,7 +262,7 @@ def test_onnx_says_what_torch_says_for_any_number_of_photos(family, tmp_path, im
     onnxruntime = pytest.importorskip("onnxruntime", reason="pip install homing[onnx]")
     build(family).save_pretrained(tmp_path / "encoder")
     package = make_package(tmp_path, pooling="class")
-    parity = export_onnx(package, tmp_path / "model.onnx", Wish())
+    parity = export_onnx(package, tmp_path / "model.onnx", ExportOptions())
     assert parity["top1_equal_share"] == 1 and parity["largest_angle_degrees"] < 0.01
     assert read_json(tmp_path / "model.json")["parity"] == parity
     assert len(pd.read_csv(tmp_path / "model.cells.csv")) == CELLS
@@ -276,7 +278,7 @@ def test_onnx_says_what_torch_says_for_any_number_of_photos(family, tmp_path, im
 
 def test_a_limited_onnx_model_tells_cells_alone(package, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime", reason="pip install homing[onnx]")
-    export_onnx(package, tmp_path / "model.onnx", Wish(answers="country"))
+    export_onnx(package, tmp_path / "model.onnx", ExportOptions(answers="country"))
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     assert [output.name for output in session.get_outputs()] == ["image_embedding", "cell"]
     assert pd.read_csv(tmp_path / "model.cells.csv")[["name", "region"]].isna().all(axis=None)
