@@ -256,6 +256,13 @@ def test_blocks_of_vectors_change_nothing_in_the_index(monkeypatch):
     np.testing.assert_allclose(whole.prototype_vectors, pieces.prototype_vectors, atol=2e-3)
 
 
+def test_an_index_of_no_photos_answers_with_none():
+    nothing = index_of(np.zeros((0, 2)), np.zeros((0, 6), np.float32), np.zeros(0, int))
+    assert len(nothing.prototypes) == len(nothing.members) == 0
+    assert nothing.prototype_vectors.shape == nothing.member_vectors.shape == (0, 6)
+    assert nearest_photos(nothing, np.ones((2, 6))).row.tolist() == [-1, -1]
+
+
 def test_of_equally_similar_photos_the_first_answers(monkeypatch):
     vectors = np.tile(np.array([[1.0, 0, 0], [0, 1, 0]], dtype=np.float32), (20, 1))
     places = np.stack([np.linspace(-60, 60, 40), np.linspace(-170, 170, 40)], axis=1)
