@@ -227,7 +227,7 @@ def _defined(statement: ast.stmt) -> list[str]:
     nodes = [node for target in targets for node in ast.walk(target)]
     names = [node.id for node in nodes if isinstance(node, ast.Name)]
     changes_others = any(isinstance(node, ast.Attribute | ast.Subscript) for node in nodes)
-    return names + [AT_IMPORT] if changes_others or not names else names
+    return [*names, AT_IMPORT] if changes_others or not names else names
 
 
 def _last_name(decorator: ast.expr) -> str:
