@@ -57,11 +57,11 @@ def test_destination_is_that_of_geographiclib():
 
 
 def test_failures_are_what_they_say_the_most_telling_first():
-    away = np.array([10.0, 751.0, 9000.0, 8000.0, 300.0, 750.0])
+    error_km = np.array([10.0, 751.0, 9000.0, 8000.0, 300.0, 750.0])
     probability = np.array([0.9, 0.2, 0.3, 0.8, 0.9, 0.9])
-    assert failures.confident_errors(away, probability).tolist() == [3, 2, 1]
+    assert failures.confident_errors(error_km, probability).tolist() == [3, 2, 1]
     true = pd.Series(["A", "A", "B", None, "B", "B"])
-    assert failures.right_country(away, true, pd.Series(["A", "A", "B", None, "B", "A"])).tolist() == [2, 1, 4]
+    assert failures.right_country(error_km, true, pd.Series(["A", "A", "B", None, "B", "A"])).tolist() == [2, 1, 4]
     north = np.array([50.0, 20.0, 10.0, -30.0, 60.0, -16.0])
     answers = np.array([-50.0, -20.0, -40.0, 40.0, 20.0, np.nan])
     assert failures.hemisphere_flips(north, answers, probability).tolist() == [0, 3, 1]

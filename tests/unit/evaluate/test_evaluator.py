@@ -57,15 +57,17 @@ def test_a_good_file_has_the_figures_that_pandas_gives(truth, tmp_path, capsys):
     predictions = guesses(truth)
     shuffled = predictions.sample(frac=1, random_state=2)
     status, found = run(tmp_path, shuffled, "--radius", "25", "--radius", "3", "--draws", "200")
-    away = pd.Series(haversine_km(*(frame[c] for frame in (truth, predictions) for c in ("latitude", "longitude"))))
+    error_km = pd.Series(haversine_km(*(frame[c] for frame in (truth, predictions) for c in ("latitude", "longitude"))))
     figures = found["figures"]
     assert status == 0 and found["problems"] == [] and found["answered"] == found["n"] == COUNT
-    assert figures["median_km"] == pytest.approx(away.median()) and figures["mean_km"] == pytest.approx(away.mean())
-    assert figures["p90_km"] == pytest.approx(away.quantile(0.9))
-    assert figures["within_25_km"] == (away <= 25).mean() and figures["within_3_km"] == (away <= 3).mean()
-    assert figures["geoscore"] == pytest.approx((5000 * np.exp(-away / 1492.7)).mean())
+    assert figures["median_km"] == pytest.approx(error_km.median()) and figures["mean_km"] == pytest.approx(
+        error_km.mean()
+    )
+    assert figures["p90_km"] == pytest.approx(error_km.quantile(0.9))
+    assert figures["within_25_km"] == (error_km <= 25).mean() and figures["within_3_km"] == (error_km <= 3).mean()
+    assert figures["geoscore"] == pytest.approx((5000 * np.exp(-error_km / 1492.7)).mean())
     assert found["intervals"] == {"draws": 200, "seed": 0, "clusters_are": "photographers", "clusters": 30}
-    by_country = away.groupby(truth["country"]).median()
+    by_country = error_km.groupby(truth["country"]).median()
     assert found["per_country"]["FRA"]["median_km"] == pytest.approx(by_country["FR"])
     assert found["per_country"]["NAM"]["n"] == 100  # "NA" is Namibia
     assert list(found["per_continent"]) == ["Europe", "Africa"]

@@ -62,8 +62,8 @@ def test_scores_and_areas_are_what_a_loop_finds(package, images):
     cells = pd.read_parquet(package / "cells.parquet")
     assert answers.groupby("photo")["probability"].sum().to_numpy() == pytest.approx(1, abs=1e-5)
     for row in answers.itertuples():
-        away = haversine_km(row.latitude, row.longitude, cells["latitude"], cells["longitude"])
-        expected = 5000 * (probability[row.photo] * np.exp(-away / 1492.7)).sum()
+        distance_km = haversine_km(row.latitude, row.longitude, cells["latitude"], cells["longitude"])
+        expected = 5000 * (probability[row.photo] * np.exp(-distance_km / 1492.7)).sum()
         assert row.expected_score == pytest.approx(expected, rel=1e-5)
         assert row.probability == pytest.approx(probability[row.photo, row.cell_id], rel=1e-5)
         for level, found in ((0.5, row.area_50_km2), (0.9, row.area_90_km2)):
@@ -132,7 +132,7 @@ def test_importing_is_cheap_and_loading_needs_no_geo_library(package):
 
 
 def secrets() -> np.ndarray:
-    """Every coordinate that comes from photos, unrounded: theirs, and the middles of cells."""
+    """Return every unrounded coordinate that comes from photos: their own, and the centroids of cells."""
     cells = make_cells()
     photos = make_photos(np.floor(cells[["latitude", "longitude"]].to_numpy()))
     return np.concatenate([photos[["latitude", "longitude"]].to_numpy().ravel(), [1.2345678]])
@@ -179,8 +179,8 @@ def test_cells_of_few_photos_stand_in_the_middle_of_their_land(package, tmp_path
     west, south, east, north = land.bounds.loc[few].to_numpy().T
     np.testing.assert_allclose(cells.loc[few, "latitude"], (south + north) / 2, atol=1e-6)
     np.testing.assert_allclose(cells.loc[few, "longitude"], (west + east) / 2, atol=1e-6)
-    away = np.abs(cells.loc[~few, ["latitude", "longitude"]].to_numpy() - land.loc[~few, ["latitude", "longitude"]])
-    assert (away <= DEGREES / 2 + 1e-9).all(axis=None)
+    offset = np.abs(cells.loc[~few, ["latitude", "longitude"]].to_numpy() - land.loc[~few, ["latitude", "longitude"]])
+    assert (offset <= DEGREES / 2 + 1e-9).all(axis=None)
 
 
 def test_without_photos_cells_answer_and_what_compares_photos_is_refused(package, images, tmp_path):
@@ -205,8 +205,8 @@ def test_a_limited_package_says_the_same_of_its_level_and_refuses_more(package, 
     for asked in (["--readout", "classifier"], ["--coarse", "region"])[: 2 if level == "country" else 1]:
         assert main(["predict", str(tmp_path / "photo.png"), "--model", str(tmp_path / "out"), *asked]) == 2
         assert f"it was exported with --answers {level}" in capsys.readouterr().err
-    told = b"".join(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
-    assert b"area 1" not in told and (level == "region" or b"region 1" not in told)
+    content = b"".join(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert b"area 1" not in content and (level == "region" or b"region 1" not in content)
     heads = load_geolocator(tmp_path / "out").heads
     assert not heads.direction.weight.any() and not heads.regression.weight.any() and heads.month.weight.any()
 

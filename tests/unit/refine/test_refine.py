@@ -54,8 +54,8 @@ def test_prototypes_are_means_of_places_close_together(trained):
     unit = pd.DataFrame(centred / np.linalg.norm(centred, axis=1, keepdims=True), index=photos["photo_id"])
     for number, members in index.members.groupby("prototype"):
         own = index.prototypes.loc[number]
-        away = haversine_km(members["latitude"], members["longitude"], own["latitude"], own["longitude"])
-        assert away.max() < 10
+        distance_km = haversine_km(members["latitude"], members["longitude"], own["latitude"], own["longitude"])
+        assert distance_km.max() < 10
         mean = unit.loc[members["photo_id"]].mean().to_numpy()
         np.testing.assert_allclose(index.prototype_vectors[number], mean / np.linalg.norm(mean), atol=5e-4)
 
@@ -75,15 +75,15 @@ def test_refinement_by_a_plain_loop(trained, queries):
         softmax = np.exp(-everywhere / 0.3).sum()
         scores, places = {}, {}
         for rank, cell in enumerate(candidates.cell_id[photo]):
-            away = distances[cell]
-            nearest = away.min() if len(away) else np.median(everywhere)
+            distance = distances[cell]
+            nearest = distance.min() if len(distance) else np.median(everywhere)
             scores[cell] = candidates.probability[photo, rank] * np.exp(-nearest / 0.3) / softmax
             places[cell] = candidates.latitude[photo, rank], candidates.longitude[photo, rank]
-            if len(away):
-                number = index.prototypes.index[index.prototypes["cell_id"] == cell][away.argmin()]
+            if len(distance):
+                number = index.prototypes.index[index.prototypes["cell_id"] == cell][distance.argmin()]
                 rows = np.flatnonzero(index.members["prototype"] == number)
-                away = np.linalg.norm(index.member_vectors[rows] - query, axis=1)
-                best = rows[away.argmin()]  # the most similar, not the least
+                distance = np.linalg.norm(index.member_vectors[rows] - query, axis=1)
+                best = rows[distance.argmin()]  # the most similar, not the least
                 places[cell] = tuple(index.members.loc[best, ["latitude", "longitude"]])
         order = sorted(scores, key=scores.get, reverse=True)
         assert found.cell_id[photo].tolist() == order
@@ -97,8 +97,8 @@ def test_a_training_photo_finds_its_own_place(trained):
     one = photos["cell_id"].to_numpy()[:, None]
     candidates = Candidates(one, np.ones(one.shape), np.zeros(one.shape), np.zeros(one.shape))
     found = refine(index, vectors, candidates, temperature=0.1)
-    away = haversine_km(photos["latitude"], photos["longitude"], found.latitude[:, 0], found.longitude[:, 0])
-    assert np.median(away) < 1e-6 and away.max() < 5
+    distance_km = haversine_km(photos["latitude"], photos["longitude"], found.latitude[:, 0], found.longitude[:, 0])
+    assert np.median(distance_km) < 1e-6 and distance_km.max() < 5
 
 
 def test_a_cell_without_prototypes_keeps_its_centroid(trained, queries):
@@ -160,22 +160,22 @@ def posteriors():
     rng = np.random.default_rng(2)
     photos, count = 600, 20
     region = rng.integers(0, 3, (photos, count))
-    middle = np.stack([rng.uniform(-40, 60, (photos, 3)), rng.uniform(-180, 180, (photos, 3))])
-    places = np.take_along_axis(middle, region[None], axis=2) + rng.normal(0, 0.9, (2, photos, count))
+    centre = np.stack([rng.uniform(-40, 60, (photos, 3)), rng.uniform(-180, 180, (photos, 3))])
+    places = np.take_along_axis(centre, region[None], axis=2) + rng.normal(0, 0.9, (2, photos, count))
     weights = np.take_along_axis(rng.dirichlet(np.full(3, 0.4), photos), region, axis=1)
     probability = weights * rng.gamma(0.7, size=weights.shape) + 1e-12
     probability /= probability.sum(axis=1, keepdims=True)
     mass = np.stack([(probability * (region == one)).sum(axis=1) for one in range(3)], axis=1)
     true_region = (rng.random((photos, 1)) > mass.cumsum(axis=1)).sum(axis=1).clip(0, 2)
-    truth = middle[:, np.arange(photos), true_region] + rng.normal(0, 0.9, (2, photos))
+    truth = centre[:, np.arange(photos), true_region] + rng.normal(0, 0.9, (2, photos))
     candidates = Candidates(region, probability, places[0], (places[1] + 180) % 360 - 180)
     return candidates.take(np.argsort(-probability, axis=1, kind="stable")), truth.T
 
 
 def expected(photo: int, candidates: Candidates, latitude: float, longitude: float, worth=lambda km: km) -> float:
     """What a place is worth by a photo's posterior."""
-    away = haversine_km(latitude, longitude, candidates.latitude[photo], candidates.longitude[photo])
-    return float((candidates.probability[photo] * worth(away)).sum())
+    distance_km = haversine_km(latitude, longitude, candidates.latitude[photo], candidates.longitude[photo])
+    return float((candidates.probability[photo] * worth(distance_km)).sum())
 
 
 def test_each_readout_is_the_best_at_what_it_is_for(posteriors):
@@ -188,11 +188,11 @@ def test_each_readout_is_the_best_at_what_it_is_for(posteriors):
     answers = {"best": candidates, "plain": plain, "mode": mode_mean(candidates, 200)}
     answers |= {"score": best_score(candidates), "median": median_point(candidates)}
     error = {name: errors_km(answer, truth) for name, answer in answers.items()}
-    middle = {name: np.median(away) for name, away in error.items()}
-    assert middle["mode"] == min(middle.values())
-    assert middle["mode"] < 0.9 * middle["best"] and middle["mode"] < 0.5 * middle["plain"]
-    assert error["median"].mean() == min(away.mean() for away in error.values())
-    score = {name: np.exp(-away / 1492.7).mean() for name, away in error.items()}
+    median = {name: np.median(error_km) for name, error_km in error.items()}
+    assert median["mode"] == min(median.values())
+    assert median["mode"] < 0.9 * median["best"] and median["mode"] < 0.5 * median["plain"]
+    assert error["median"].mean() == min(error_km.mean() for error_km in error.values())
+    score = {name: np.exp(-error_km / 1492.7).mean() for name, error_km in error.items()}
     assert score["score"] > max(score["best"], score["plain"], score["median"])
 
 
@@ -363,16 +363,16 @@ def test_what_is_fitted_does_no_harm_and_what_is_given_stays(trained, queries):
 
 
 def test_where_embeddings_tell_nothing_the_classifiers_answer_stays(trained):
-    """Each photo lies near the middle of its cell, and looks like any other."""
+    """Each photo lies near the centroid of its cell, and its embedding says nothing."""
     photos, _, index = trained
     rng = np.random.default_rng(6)
     cells = np.array([rng.permutation([0, 1, 2, 4, 7]) for _ in range(200)])
-    middle = (
+    centroid = (
         photos.groupby("cell_id")[["latitude", "longitude"]].mean().loc[cells.ravel()].to_numpy().reshape(200, 5, 2)
     )
-    candidates = Candidates(cells, np.tile([0.4, 0.3, 0.2, 0.05, 0.05], (200, 1)), middle[..., 0], middle[..., 1])
+    candidates = Candidates(cells, np.tile([0.4, 0.3, 0.2, 0.05, 0.05], (200, 1)), centroid[..., 0], centroid[..., 1])
     true = (rng.random(200)[:, None] > np.cumsum([0.4, 0.3, 0.2, 0.05])).sum(axis=1)
-    truth = middle[np.arange(200), true] + rng.normal(0, 0.5, (200, 2))
+    truth = centroid[np.arange(200), true] + rng.normal(0, 0.5, (200, 2))
     vectors = rng.normal(size=(200, 16)).astype(np.float32) + 3
     coarser, neighbours = np.array([[0, 0, 0, 1, 1, 1, 1, 1]]), nearest_photos(index, vectors)
     chosen = fit(FREE, index, vectors, candidates, truth, neighbours, coarser, alone(200))

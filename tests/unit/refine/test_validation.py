@@ -54,9 +54,9 @@ def small_run(folder: Path) -> None:
     rng = np.random.default_rng(0)
     ids = [f"p{number:03d}" for number in range(PHOTOS)]
     cell = rng.integers(0, CELLS, PHOTOS)
-    middles = np.column_stack([rng.uniform(-50, 50, CELLS), rng.uniform(-150, 150, CELLS)])
+    centroids = np.column_stack([rng.uniform(-50, 50, CELLS), rng.uniform(-150, 150, CELLS)])
     looks = rng.normal(size=(CELLS, DIMENSION))
-    places = middles[cell] + rng.normal(0, 2, (PHOTOS, 2))
+    places = centroids[cell] + rng.normal(0, 2, (PHOTOS, 2))
     photos = pd.DataFrame({"photo_id": ids, "latitude": places[:, 0], "longitude": places[:, 1], "views": 1})
     tables.write(folder / "photos.parquet", photos.assign(author=[f"a{n // 3}" for n in range(PHOTOS)]), "photos")
     split = np.resize(["train", "train", "val", "test"], PHOTOS)
@@ -72,7 +72,7 @@ def small_run(folder: Path) -> None:
     heads = GeoHeads(DIMENSION, CELLS)
     heads.cell.weight.data = heads.cell.weight.data.new_tensor(3 * looks)
     scales = LabelScales(dict.fromkeys(REGRESSIONS, 0.0), dict.fromkeys(REGRESSIONS, 1.0))
-    cells = pd.DataFrame({"cell_id": range(CELLS), "latitude": middles[:, 0], "longitude": middles[:, 1]})
+    cells = pd.DataFrame({"cell_id": range(CELLS), "latitude": centroids[:, 0], "longitude": centroids[:, 1]})
     save_geolocator(folder / "finetuned", Geolocator(heads, scales, cells, "mean", Preprocessing(16)), False)
 
 
