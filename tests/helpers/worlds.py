@@ -109,8 +109,8 @@ def lattice(rng, west, south, width, height, columns, rows) -> list[shapely.Poly
 def hole_in(rng, shape, radius) -> shapely.Polygon:
     """A jagged island around the middle of a shape."""
     angle = np.linspace(0, 2 * np.pi, 9, endpoint=False)
-    away = radius * rng.uniform(0.5, 1, 9)[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
-    return shapely.Polygon(np.array(shape.centroid.coords[0]) + away)
+    offset = radius * rng.uniform(0.5, 1, 9)[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
+    return shapely.Polygon(np.array(shape.centroid.coords[0]) + offset)
 
 
 def _joined(rng, areas: gpd.GeoDataFrame) -> gpd.GeoDataFrame:

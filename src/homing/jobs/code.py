@@ -122,8 +122,8 @@ def _uses(path: Path, module: Module, unit: Unit) -> Iterator[tuple[Path, str]]:
     for alias, target in unit.imports.items():  # runs the module, even if no name of it is used
         yield from _resolved(*target, WHOLE if "." in alias else AT_IMPORT)
     for text in unit.strings:
-        if text.startswith("homing.") and (target := _module_file(text)):
-            yield target, WHOLE
+        if text.startswith("homing.") and (launched := _module_file(text)):
+            yield launched, WHOLE
 
 
 def _resolved(module: str, name: str, attribute: str) -> Iterator[tuple[Path, str]]:
@@ -224,8 +224,10 @@ def _defined(statement: ast.stmt) -> list[str]:
         targets = [statement.target]
     elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
         return []  # a docstring
-    names = [node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
-    return names or [AT_IMPORT]
+    nodes = [node for target in targets for node in ast.walk(target)]
+    names = [node.id for node in nodes if isinstance(node, ast.Name)]
+    changes_others = any(isinstance(node, ast.Attribute | ast.Subscript) for node in nodes)
+    return [*names, AT_IMPORT] if changes_others or not names else names
 
 
 def _last_name(decorator: ast.expr) -> str:

@@ -56,6 +56,12 @@ def describe(
     }
 
 
+def headline_figures(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metrics of summary.json that a package keeps: errors in km, accuracy of cells, number of photos."""
+    figures = {name: value for name, value in summary.items() if "km" in name or "geocell" in name}
+    return figures | {"n_test": summary["n_test"]}
+
+
 def photographers(photos: pd.DataFrame) -> dict[str, int]:
     """Return how many test photos have a known photographer, and how many one with photos in training."""
     training = set(photos.loc[photos["split"] == "train", "author"].dropna())
