@@ -26,7 +26,7 @@ NAMES = ("photos", "splits", "assignments", "hierarchy")
 FILES = {name: f"{name}.parquet" for name in (*NAMES, "photo_ids")} | {"vectors": "vectors.npy", "model": "finetuned"}
 STEPS = {  # as rules/refine.smk has them: what each rule adds, and the photo set where one is named
     "calibrate_classifier": ({"calibration": "calibration.json"}, None),
-    "predict_photos": ({"predictions": "classifier.parquet", "tasks": "tasks.parquet"}, "val"),
+    "predict_photos": ({"classifier": "classifier.parquet", "tasks": "tasks.parquet"}, "val"),
     "build_refine_index": ({"index": "index"}, None),
     "fit_refinement": ({"fitted": "refine.json"}, None),
 }
@@ -35,9 +35,11 @@ RUN = """
 import json, os, runpy, sys
 from types import SimpleNamespace
 import homing.model.geolocator, homing.optics
+class Named(dict):
+    __getattr__ = dict.__getitem__
 for rule, script, files, output, photo_set, refine in json.loads(sys.argv[1]):
     snakemake = SimpleNamespace(
-        input=SimpleNamespace(**files), output=SimpleNamespace(**output), log=[f"{rule}.log"], rule=rule,
+        input=Named(files), output=Named(output), log=[f"{rule}.log"], rule=rule,
         wildcards=SimpleNamespace(photo_set=photo_set), resources={"attempt": 1},
         params=SimpleNamespace(settings={"config": {"refine": refine, "seed": 1}}),
     )
