@@ -61,9 +61,9 @@ def what_counts(script: str | Path) -> dict[str, dict[str, str]]:
     reached = reachable(script)
     for path, names in reached.items():
         module = analysed.of(path)
-        found[_name(path)] = {name: module.units[name].digest for name in names if name in module.units}
-        facts |= {fact for name in names if name in module.units for fact in _facts(module.units[name].strings)}
-        facts |= set(path.parent.glob("templates/*")) if set(names) - {AT_IMPORT} else set()
+        units = {name: module.units[name] for name in names}
+        found[_name(path)] = {name: unit.digest for name, unit in units.items()}
+        facts |= {fact for unit in units.values() for fact in _facts(path, unit.strings)}
     analysed.keep()
     return found | {_name(fact): {WHOLE: sha256(fact)} for fact in sorted(facts)}
 
@@ -146,9 +146,11 @@ def _passed_on(path: Path, name: str) -> Iterator[tuple[Path, str]]:
         yield from _resolved(*module.imports[name], WHOLE)
 
 
-def _facts(strings: set[str]) -> Iterator[Path]:
-    """The tables of `resources/` that a definition names."""
+def _facts(path: Path, strings: set[str]) -> Iterator[Path]:
+    """The tables of `resources/` that a definition names, and all templates beside it if it names one."""
     for text in strings:
+        if text.endswith(".j2"):
+            yield from path.parent.glob("templates/*")
         if text.endswith(".csv"):
             for folder in (SOURCE.parent / "resources", SOURCE / "homing/shipped/resources"):
                 if (fact := folder / Path(text).name).is_file():
@@ -248,7 +250,8 @@ def _add(unit: Unit, statement: ast.stmt) -> None:
         elif isinstance(node, ast.Import | ast.ImportFrom):
             unit.imports |= _imports(node)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            unit.strings |= {node.value} if node.value.startswith("homing.") or node.value.endswith(".csv") else set()
+            counts = node.value.startswith("homing.") or node.value.endswith((".csv", ".j2"))
+            unit.strings |= {node.value} if counts else set()
     unit.names |= {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and node not in bases}
 
 

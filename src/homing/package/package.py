@@ -26,7 +26,7 @@ from homing.photos.exif import has_gps
 from homing.photos.images import PhotoError, open_image, to_rgb
 from homing.refine.index import RefineIndex
 from homing.refine.readout import nodes_above
-from homing.refine.retrieve import Lists
+from homing.refine.retrieve import InvertedLists
 
 BATCH = 64  # photos per forward pass
 View = str | Path | Image.Image
@@ -68,7 +68,7 @@ class GeolocatorPackage:
             config["refine"],
             nodes_above(tables.read(hierarchy, "hierarchy")) if hierarchy.is_file() else None,
             RefineIndex.load(layout.index) if layout.index else None,
-            Lists.load(layout.index) if layout.index else None,
+            InvertedLists.load(layout.index) if layout.index else None,
         )
         _check_parts(layout.own, geolocator, encoder.width, places)
         return cls(geolocator, places, config, chosen)

@@ -13,7 +13,7 @@ from homing.geoscore import MAX_SCORE, relative_score
 from homing.readouts import ANSWER, CLASSIFIER, NEED_PHOTOS, PACKAGED
 from homing.refine.index import RefineIndex
 from homing.refine.readout import further_readouts
-from homing.refine.retrieve import Lists, gated, nearest_photos
+from homing.refine.retrieve import InvertedLists, gated, nearest_photos
 from homing.refine.search import Candidates, refine
 from homing.refine.table import best_cells, to_table
 from homing.sphere import chord_to_km, unit_vectors
@@ -34,7 +34,7 @@ class PlacePredictor:
     settings: Mapping[str, Any]
     coarser: np.ndarray | None = None
     index: RefineIndex | None = None
-    lists: Lists | None = None
+    lists: InvertedLists | None = None
 
     def choose(self, readout: str | None) -> str:
         """Return `readout`, or the default if it is None. Raises HomingError if the package cannot compute it."""

@@ -41,7 +41,7 @@ def near(truth: pd.DataFrame, spread: float) -> pd.DataFrame:
     return truth[["photo_id", "longitude"]].assign(latitude=moved, rank=0)
 
 
-def test_distances_are_those_of_the_first_answer_whatever_the_order(truth):
+def test_distances_are_those_of_the_first_answer_for_any_order_of_rows(truth):
     predictions = near(truth, 1.0)
     second = predictions.assign(rank=1, latitude=0.0)
     table = pd.concat([second, predictions]).sample(frac=1, random_state=3)
@@ -73,7 +73,7 @@ def test_geoscore_by_its_formula():
 
 
 def drawn_clusters(clusters: np.ndarray, draws: int, seed: int) -> list[np.ndarray]:
-    """The photos of each draw, copied; how often each cluster counts is read off the means of its indicator."""
+    """Return the photos of each draw, copied; the counts of clusters follow from the means of their indicators."""
     count = clusters.max() + 1
     shares, _ = resample(np.eye(count)[clusters], clusters, np.zeros(len(clusters)), [], draws, seed)
     rows = []
@@ -83,7 +83,7 @@ def drawn_clusters(clusters: np.ndarray, draws: int, seed: int) -> list[np.ndarr
     return rows
 
 
-def test_draws_are_those_of_copied_photos_whatever_the_workers():
+def test_draws_equal_those_of_copied_photos_for_any_number_of_workers():
     rng = np.random.default_rng(6)
     clusters = pd.factorize(rng.integers(0, 25, 300))[0]
     error_km, levels = rng.gamma(0.5, 800, 300).round(), [0.9, 0.0, 0.5, 0.25, 1.0]
@@ -98,7 +98,7 @@ def test_draws_are_those_of_copied_photos_whatever_the_workers():
         np.testing.assert_array_equal(again[1], quantiles)
 
 
-def test_each_cluster_is_drawn_once_on_average_and_spread_as_a_multinomial():
+def test_cluster_counts_follow_a_multinomial_distribution():
     count, draws = 50, 20_000
     shares, _ = resample(np.eye(count), np.arange(count), np.zeros(count), [], draws, seed=9)
     times = shares * count
@@ -123,7 +123,7 @@ def test_intervals_are_wider_when_photographers_repeat_themselves():
     assert alone[1] - alone[0] == pytest.approx(2 * 1.96 * error_km.std() / np.sqrt(200), rel=0.15)
 
 
-def test_intervals_hold_the_truth_as_often_as_they_say():
+def test_intervals_have_their_nominal_coverage():
     rng = np.random.default_rng(7)
     held = 0
     for trial in range(200):
@@ -134,7 +134,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     assert 178 <= held <= 199  # 95 % of 200, within what chance and 60 clusters allow
 
 
-def test_photos_without_a_photographer_are_by_themselves(truth):
+def test_photos_without_a_photographer_are_their_own_clusters(truth):
     numbers = cluster_numbers(truth["author"])
     assert len(np.unique(numbers)) == 9 + 20 == numbers.max() + 1
     assert all(len(set(numbers[start : start + 20])) == 1 for start in range(0, 180, 20))
@@ -167,8 +167,8 @@ def test_groups_are_measured_as_if_alone(truth):
     assert "interval_95" not in few["AAA"] and few["AAA"]["clusters"] == 1
 
 
-def test_answers_are_in_the_country_they_lie_in_whatever_their_cell(truth):
-    """Of a lattice's cells one reaches over the border: the place counts, not the cell."""
+def test_the_country_of_an_answer_is_that_of_its_place_not_of_its_cell(truth):
+    """A cell of a lattice may cross a border, so the cell does not give the country."""
     looked_up = []
 
     def locate(latitude: np.ndarray, longitude: np.ndarray) -> pd.DataFrame:
@@ -195,7 +195,7 @@ def test_answers_are_in_the_country_they_lie_in_whatever_their_cell(truth):
     assert found["constant"]["country_accuracy"] > both.mean()
 
 
-def test_leaked_photos_are_counted_by_reason_and_scored_apart(truth):
+def test_leaked_photos_are_counted_by_reason_and_scored_separately(truth):
     leaks = pd.DataFrame(
         {
             "benchmark_photo_id": ["p1", "p1", "p2", "p2", "elsewhere"],
