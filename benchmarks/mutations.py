@@ -87,6 +87,7 @@ NO_RESULT = re.compile(
 TINY = 1e-5  # smaller constants guard against rounding and division by zero: half or twice as much is as good
 # Mutants that no test can catch: module, part of the line, change -> why the results are the same.
 EQUIVALENT = {
+    ("geocells/assign.py", "nearest_km > 0", "nearest_km > 0 -> nearest_km >= 0"): "nothing is nearer than 0 km",
     ("labels/borders.py", "best + SAME_KM", "distance <= best + SAME_KM -> distance < best + SAME_KM"):
         "1e-9 km are below the rounding",
     ("geocells/methods/lattices.py", "for deeper in range(1, depth + 1)", "1 -> 0"): "the whole globe once more",

@@ -365,3 +365,10 @@ def test_each_parameter_is_the_best_on_its_list(scattered):
     assert chosen["mode_radius_km"] == first_best(fitting.MODE_RADII_KM, lambda value: mode_mean(refined, value))
     assert chosen["median"]["refined"] == np.median(errors_km(refined, truth))
     assert chosen["median"]["classifier"] == np.median(errors_km(asked, truth)) and chosen["photos"] == 80
+    gated_too = fit(
+        free | {"gate_similarity": None}, index, queries, asked, truth, neighbours, coarser, np.full(80, -1)
+    )
+    found = index.members[["latitude", "longitude"]].to_numpy()[neighbours.row]
+    found_km = km(found[:, 0], found[:, 1], truth[:, 0], truth[:, 1])
+    expected = fit_gate(neighbours.similarity, found_km, errors_km(refined, truth), "median", np.full(80, -1))
+    assert gated_too["gate_similarity"] == expected
