@@ -124,4 +124,5 @@ def _entries(manifest: str | Path) -> list[dict[str, Any]]:
 @cache
 def _read_entries(manifest: str, _modified: int, _bytes: int) -> list[dict[str, Any]]:
     content = read_json(manifest)
-    return content if isinstance(content, list) else [content]
+    entries = content if isinstance(content, list) else [content]  # that of a raw file describes one file
+    return [entry for entry in entries if isinstance(entry, dict) and {"file", "bytes", "sha256"} <= entry.keys()]

@@ -15,11 +15,11 @@ from homing.labels.rasters import Rules, sample
 DEGREE_KM = 6371.0088 * np.pi / 180
 
 
-def write(path, values, west=0.0, north=10.0, step=1.0, nodata=None) -> str:
+def write(path, values, west=0.0, north=10.0, step=1.0, nodata=None, crs="EPSG:4326") -> str:
     values = np.asarray(values)
     profile = {"driver": "GTiff", "height": values.shape[0], "width": values.shape[1], "count": 1}
     with rasterio.open(
-        path, "w", crs="EPSG:4326", transform=from_origin(west, north, step, step), dtype=values.dtype, nodata=nodata,
+        path, "w", crs=crs, transform=from_origin(west, north, step, step), dtype=values.dtype, nodata=nodata,
         **profile,
     ) as dataset:  # fmt: skip
         dataset.write(values, 1)
@@ -124,6 +124,20 @@ def test_a_pixel_holds_its_northern_and_western_border(tmp_path):
     latitude, longitude = [2, 2, 1, 1, 1.0001, 0, 0.5, 2.01, -0.01], [10, 11, 10, 11, 10.9999, 10, 12, 10, 11]
     found, _ = sample(path, np.array(latitude, float), np.array(longitude, float), Rules())
     np.testing.assert_array_equal(found, [1, 2, 3, 4, 1, 3, np.nan, np.nan, np.nan])
+
+
+def test_a_projected_raster_ends_at_its_last_pixel(tmp_path):
+    """In Mercator: the eastern and southern end belong to the last pixels, what is beyond them to none."""
+    values = np.array([[1, 2, 3], [4, 5, 6]], np.uint8)
+    path = write(tmp_path / "mercator.tif", values, west=0, north=2e5, step=1e5, crs="EPSG:3857")
+    degree = 111_319.490793  # metres in the projection
+    x, y = (
+        np.array([0, 1.5e5, 3e5, 3.0001e5, 3.5e5, -10, 1.5e5, 1.5e5]),
+        np.array([1e5, 1e5, 1e5, 1e5, 1e5, 1e5, 0, 2e5]),
+    )
+    latitude = np.degrees(2 * np.arctan(np.exp(np.radians(y / degree))) - np.pi / 2)
+    found, _ = sample(path, latitude - 1e-9, x / degree, Rules())
+    assert found[1] == 5 and np.isnan(found[[3, 4, 5]]).all() and found[7] == 2
 
 
 def test_lookups_of_all_labels_begin_with_the_stack_of_months(tmp_path):
