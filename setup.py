@@ -1,4 +1,4 @@
-"""The wheel carries the workflow, its configuration and the fact tables, which in a clone lie beside the library."""
+"""Build the wheel with the workflow, its configuration and its tables, which lie beside the library in a clone."""
 
 from setuptools import setup
 from setuptools.command.build_py import build_py
@@ -8,7 +8,7 @@ FILES = ("Snakefile", "pyproject.toml")
 
 
 class WithShippedFiles(build_py):
-    """Copies them into the package; an editable install reads the clone's own."""
+    """Copy these files into the package; an editable install reads those of the clone."""
 
     def run(self):
         super().run()

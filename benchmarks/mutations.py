@@ -87,6 +87,14 @@ NO_RESULT = re.compile(
 TINY = 1e-5  # smaller constants guard against rounding and division by zero: half or twice as much is as good
 # Mutants that no test can catch: module, part of the line, change -> why the results are the same.
 EQUIVALENT = {
+    ("geocells/assign.py", "nearest_km > 0", "nearest_km > 0 -> nearest_km >= 0"): "nothing is nearer than 0 km",
+    ("labels/borders.py", "best + SAME_KM", "distance <= best + SAME_KM -> distance < best + SAME_KM"):
+        "1e-9 km are below the rounding",
+    ("geocells/methods/lattices.py", "for deeper in range(1, depth + 1)", "1 -> 0"): "the whole globe once more",
+    ("geocells/partition.py", "order = sorted(", "-len(own_points[country]) -> len(own_points[country])"):
+        "the countries in another order",
+    ("geocells/methods/divide.py", "len(places) > 1", "len(places) > 1 -> len(places) >= 1"):
+        "one place has no radius",
     ("model/smoothing.py", "squares <= chord**2", "squares <= chord**2 -> squares < chord ** 2"):
         "a cell at exactly the radius has no weight",
     ("labels/borders.py", "area[entry] < owner", "area[entry] < owner -> area[entry] <= owner"):

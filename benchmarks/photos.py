@@ -203,7 +203,7 @@ def import_table(folder: Path, rows: int, rng: np.random.Generator) -> float:
     candidates, rejected = folder / "candidates.parquet", folder / "rejected_rows.parquet"
     dataset = {"adapter": "csv_folder"}
     started = time.perf_counter()
-    list_candidates(adapter_for(dataset, [table]), dataset, candidates, rejected, table.stat().st_size)
+    list_candidates(adapter_for(dataset, [table]), dataset, [table], candidates, rejected)
     collect_photos(candidates, rejected, [], outputs | {"shards": str(folder / "shards")}, 1, max_rejected_share=0)
     return time.perf_counter() - started
 

@@ -18,14 +18,13 @@ LIBRARY = Path(__file__).resolve().parents[1] / "src/homing"
 
 FLOORS = """
     cli
-    package
     report    setup
-    evaluate  doctor
+    evaluate  doctor     package
     importing geocells   plan        training
     config    photos     labels
     jobs      tables     sources     refine     model
     files     captions   confidence  embeddings toyplanet text_tables
-    errors    shipped    sphere      optics     tasks     seeds     readouts  geoscore
+    errors    shipped    sphere      optics     tasks     seeds     readouts  geoscore   templates
 """
 
 Graph = Mapping[str, frozenset[str]]

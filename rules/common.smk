@@ -21,7 +21,7 @@ def settings(script, *keys, methods=()):
 
 
 def made(rule, names, prefix="", **wildcards):
-    """Outputs of a rule as inputs of another: `ancient`, for dates do not count, and the manifest, whose content does."""
+    """Outputs as inputs: `ancient`, for dates do not count, beside their manifest, whose content does."""
     output = getattr(rules, rule).output
     path = lambda name: expand(str(output[name]), allow_missing=True, **wildcards)[0]
     files = {f"{prefix}{name}": ancient(path(name)) for name in names.split()}

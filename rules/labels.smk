@@ -1,30 +1,5 @@
 # Labels of every photo: administrative areas, climate, weather, elevation, population, driving side, month.
-RASTERS = ["climate", "temperature", "precipitation", "elevation", "population"]
-DRIVING_SIDE = CONFIG["labels"]["driving_side"]
-
-
-def label_inputs(wildcards):
-    """The photos, and the rasters and areas that are looked up."""
-    sources = {name: CONFIG["labels"][name]["source"] for name in RASTERS}
-    rasters = {name: ancient(raw_files(source)) for name, source in sources.items()}
-    manifests = {"raster_manifests": raw_manifests(*sources.values())}
-    return rasters | manifests | photo_files(wildcards.dataset, "photos") | boundaries("grid")
-
-
-def label_tiles(wildcards):
-    """What other jobs look up of a data set; nothing where one job does it all."""
-    count = CONFIG["labels"]["tiles"]
-    tiles = [made("label_tile", "measured", tile=number, tiles=count) for number in range(count)] if count > 1 else []
-    return {
-        "tiles": [tile["measured"] for tile in tiles],
-        "tile_manifests": [tile["label_tile_manifest"] for tile in tiles],
-    }
-
-
-def label_mb(wildcards, input):
-    """Memory that grows with the photos: some columns of all of them, beside two workers with their rasters' cache."""
-    photos = Path(input.photos)
-    return 6000 + (photos.stat().st_size * 20 // 1_000_000 if photos.exists() else 0)
+include: "inputs/labels.smk"
 
 
 rule prepare_boundaries:

@@ -1,30 +1,5 @@
 # Photo collections become one table and tar shards each; each run divides its own into train, val and test.
-
-
-def collection_files(wildcards):
-    """What a data set is read from: the raw files of its source, the user's own table, a folder of photos."""
-    dataset = configuration.with_paths(CONFIG, CONFIG["datasets"][wildcards.dataset])
-    if "source" in dataset:
-        return {"files": ancient(raw_files(dataset["source"])), "manifests": raw_manifests(dataset["source"])}
-    return {"files": [ancient(dataset["table"] if dataset["adapter"] == "csv_folder" else dataset["images"])]}
-
-
-def import_parts(wildcards):
-    """The folders of the jobs that store the images of a data set, with their manifests; none when it has no images."""
-    dataset = CONFIG["datasets"][wildcards.dataset]
-    count = dataset.get("parts", 1) if "source" in dataset or dataset.get("images") else 0
-    parts = [made("store_photos", "part", part=f"{number:04d}", parts=f"{count:04d}") for number in range(count)]
-    return {
-        "parts": [part["part"] for part in parts],
-        "part_manifests": [part["store_photos_manifest"] for part in parts],
-    }
-
-
-def leak_inputs(wildcards):
-    """The photos of a run and of its benchmarks, with their image hashes."""
-    names = [run_dataset(wildcards), *of_run(wildcards)["evaluate"]["benchmarks"]]
-    files = [photo_files(name, "photos index") for name in names]
-    return {name: [one[name] for one in files] for name in files[0]}
+include: "inputs/photos.smk"
 
 
 rule list_photos:

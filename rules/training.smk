@@ -1,65 +1,6 @@
 # Captions, contrastive pretraining, embeddings, fine-tuning. Training jobs resume from results/checkpoints/<stage>/<fingerprint>/,
 # which is no output, so that a retry, a requeue or a preemption loses nothing.
-
-
-def training_resources(stage):
-    """Resources of a training job, as its run asks for them. Several nodes: one task per node, as the SLURM plugin wants."""
-
-    def asked(choose):
-        return lambda wildcards: choose(**{key: of_run(wildcards)[stage][key] for key in ("nodes", "gpus_per_node")})
-
-    return {
-        "nodes": asked(lambda nodes, gpus_per_node: nodes),
-        "gpu": asked(lambda nodes, gpus_per_node: gpus_per_node or None if nodes == 1 else None),
-        "gres": asked(lambda nodes, gpus_per_node: f"gpu:{gpus_per_node}" if nodes > 1 and gpus_per_node else None),
-        "mpi": asked(lambda nodes, gpus_per_node: "srun" if nodes > 1 else None),
-        "tasks": asked(lambda nodes, gpus_per_node: nodes if nodes > 1 else None),
-        "tasks_per_gpu": asked(lambda nodes, gpus_per_node: 0 if nodes > 1 else None),
-    }
-
-
-def checkpoint_inputs(wildcards):
-    """The checkpoint that a run starts from, where it is retrieved."""
-    source = of_run(wildcards)["model"]["source"]
-    if not source:
-        return {}
-    dataset, version = source.split("/")
-    files = made("convert_checkpoint", "folder", dataset=dataset, version=version)
-    return {"checkpoint": files.pop("folder")} | files
-
-
-def encoder_files(encoder):
-    """The encoder of a run: pretrained, or as it is after fine-tuning."""
-    return made("pretrain_clip" if encoder == "pretrained" else "finetune_geolocator", "model")
-
-
-def final_encoder(run):
-    """The encoder whose embeddings are searched: fine-tuning changes it unless only the heads are trained."""
-    return "pretrained" if configuration.run_config(CONFIG, run)["finetune"]["trainable"] == "heads" else "finetuned"
-
-
-def embeddings(wildcards, dataset, encoder=None):
-    """The vectors of a data set's photos, by the encoder that is searched or another."""
-    encoder = encoder or final_encoder(wildcards.run)
-    return made("embed_photos", "vectors photo_ids", encoder=encoder, dataset=dataset)
-
-
-def run_embeddings(wildcards):
-    return embeddings(wildcards, run_dataset(wildcards))
-
-
-def finetune_inputs(wildcards):
-    """Cached embeddings when only the heads are trained, else the photos."""
-    dataset = run_dataset(wildcards)
-    if of_run(wildcards)["finetune"]["trainable"] == "heads":
-        return embeddings(wildcards, dataset, "pretrained") | photo_files(dataset, "photos")
-    return photo_files(dataset)
-
-
-def pretrain_keys(wildcards):
-    """An encoder that is handed over as it is depends on neither captions nor training settings."""
-    captions = ["captions"] if of_run(wildcards)["pretrain"]["enabled"] else []
-    return ["seed", "model", "pretrain", *captions]
+include: "inputs/training.smk"
 
 
 rule write_captions:
@@ -167,7 +108,7 @@ rule embed_photos:
         nodes=1,
         attempt=which_try,
     params:
-        settings=settings("embed_photos", "model.pooling", "embed"),
+        settings=settings("embed_photos", "torch_threads", "model.pooling", "embed"),
     message:
         "Embed the photos of {wildcards.dataset} with the {wildcards.encoder} encoder of run {wildcards.run}"
     script:
@@ -200,7 +141,7 @@ rule finetune_geolocator:
         runtime=1440,
         attempt=which_try,
     params:
-        settings=settings("finetune_geolocator", "seed", "model.pooling", "finetune"),
+        settings=settings("finetune_geolocator", "seed", "torch_threads", "model.pooling", "finetune"),
     message:
         "Fine-tune the geolocator of run {wildcards.run}"
     script:

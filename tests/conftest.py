@@ -10,7 +10,10 @@ from homing.jobs.workers import let_threads_sleep
 let_threads_sleep()  # before torch is loaded: two tests at a time share the cores
 
 ROOT = Path(__file__).resolve().parents[1]
-LONGEST = ("test_slurm.py", "test_demo.py", "test_sample.py", "test_reruns.py")
+LONGEST = (
+    "test_slurm.py", "test_demo.py", "test_sample.py", "test_reruns.py", "test_faults.py", "test_labels.py",
+    "test_finetuning.py", "test_parallel.py", "test_compiled.py", "test_module.py",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -25,10 +25,10 @@ def import_photos(
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home, prefix=".import-") as folder:
         work = Path(folder)
-        adapter = adapter_for(dataset, [Path(file) for file in files])
-        size = sum(Path(file).stat().st_size for file in files if Path(file).suffix in (".csv", ".parquet"))
+        files = [Path(file) for file in files]
+        adapter = adapter_for(dataset, files)
         candidates, rejected = work / "candidates.parquet", work / "rejected.parquet"
-        list_candidates(adapter, dataset, candidates, rejected, size)
+        list_candidates(adapter, dataset, files, candidates, rejected)
         stored = [work / f"part-{number}" for number in range(parts if adapter.containers else 0)]
         for number, output in enumerate(stored):
             store_part(adapter, dataset, shards, candidates, (number, parts), output, work / "workspace", threads)

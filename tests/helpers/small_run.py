@@ -47,8 +47,8 @@ def make_photos(cells: gpd.GeoDataFrame, count: int = 90) -> pd.DataFrame:
     """Photos within the cells, their labels, every second one of them for testing."""
     rng = np.random.default_rng(1)
     photos = cells.loc[rng.integers(0, len(cells), count), ["cell_id", "country", "country_name", "region"]]
-    middles = cells.set_index("cell_id").loc[photos["cell_id"], ["latitude", "longitude"]].to_numpy()
-    photos[["latitude", "longitude"]] = middles + rng.uniform(-4.9, 4.9, (count, 2))
+    centroids = cells.set_index("cell_id").loc[photos["cell_id"], ["latitude", "longitude"]].to_numpy()
+    photos[["latitude", "longitude"]] = centroids + rng.uniform(-4.9, 4.9, (count, 2))
     photos["photo_id"], photos["author"] = [f"p{n}" for n in range(count)], [f"author {n // 2}" for n in range(count)]
     photos["split"] = np.where(np.arange(count) % 2, "train", "test")
     photos["licence"], photos["source_url"] = "CC BY <4.0>", "https://example.org/photo"

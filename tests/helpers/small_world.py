@@ -107,7 +107,7 @@ def make_spec(inputs: Mapping[str, str], folder: Path, stage: str, **more: Any) 
         "settings": settings, "seed": 5, "fingerprint": "f", "provenance": {},
         "outputs": {"model": str(folder / "model"), "history": str(folder / "history.jsonl")},
         "checkpoints": str(folder / "checkpoints"), "checkpoints_kept": 2, "checkpoint_minutes": 1000,
-        "stop_at": time.time() + 1e6, "micro_batch": None, "threads": 1, "trackers": [],
+        "stop_at": time.time() + 1e6, "micro_batch": None, "threads": 1, "torch_threads": 1, "trackers": [],
         "reports": str(folder / "tensorboard"),
     }  # fmt: skip
     return spec | more

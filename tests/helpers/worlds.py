@@ -1,4 +1,4 @@
-"""Random worlds for the tests of geocells: jagged areas that share their borders to the vertex, and photos."""
+"""Random worlds for the tests of geocells: photos, and jagged areas that share their borders vertex by vertex."""
 
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ FRAMES = {  # west (up to 360: across 180 degrees), south, width of an area, its
 
 
 class World(NamedTuple):
-    """Areas, the photos in them, and how many of these are off the coast."""
+    """Areas, photos, and which of these are off the coast."""
 
     areas: gpd.GeoDataFrame
     points: pd.DataFrame
@@ -43,7 +43,7 @@ def photos_at(places, country, area_id="") -> pd.DataFrame:
 
 
 def random_world(frame: str, seed: int, photos: int = 900) -> World:
-    """A world of a frame: three countries at most in one lattice, with sea, islands, enclaves and areas of many parts.
+    """Return a world of a frame: up to three countries in a lattice with sea, islands, enclaves and multi-part areas.
 
     Photos lie alone, in towns, at one place, on corners of areas and off the coast; some areas have none.
     """
@@ -72,7 +72,7 @@ def _areas(rng, west, south, width, height, columns, rows) -> gpd.GeoDataFrame:
             rows.append([f"{owner}.in.{number}", "inner", f"{owner}.in", "inner region", owner, owner, inner])
         rows.append([f"{region}.{number}", f"area {number}", region, f"region {region}", code, code, shape])
     areas = table(rows)
-    areas = _joined(rng, areas)
+    areas = _merge_some(rng, areas)
     if rng.random() < 0.3:
         areas.loc[areas["country"] == "C1", ["region_id", "region"]] = None
     areas.geometry = [_wrapped(shape) for shape in areas.geometry]
@@ -81,7 +81,7 @@ def _areas(rng, west, south, width, height, columns, rows) -> gpd.GeoDataFrame:
 
 
 def lattice(rng, west, south, width, height, columns, rows) -> list[shapely.Polygon]:
-    """Jagged squares, column by column, that share their vertices; straight at 180 degrees and at a pole."""
+    """Return jagged squares, by column, that share vertices; their edges are straight at 180 degrees and poles."""
     nodes = np.stack(np.meshgrid(np.arange(columns + 1), np.arange(rows + 1), indexing="ij"), axis=2).astype(float)
     step = np.array([width, height])
     fixed = np.zeros(nodes.shape, dtype=bool)
@@ -107,14 +107,14 @@ def lattice(rng, west, south, width, height, columns, rows) -> list[shapely.Poly
 
 
 def hole_in(rng, shape, radius) -> shapely.Polygon:
-    """A jagged island around the middle of a shape."""
+    """Return a jagged island around the centroid of a shape."""
     angle = np.linspace(0, 2 * np.pi, 9, endpoint=False)
-    away = radius * rng.uniform(0.5, 1, 9)[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
-    return shapely.Polygon(np.array(shape.centroid.coords[0]) + away)
+    offset = radius * rng.uniform(0.5, 1, 9)[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
+    return shapely.Polygon(np.array(shape.centroid.coords[0]) + offset)
 
 
-def _joined(rng, areas: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """Some areas of a country become one, be they neighbours or not."""
+def _merge_some(rng, areas: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Merge two random areas of each large country, adjacent or not."""
     for country in areas["country"].unique():
         own = areas.index[areas["country"] == country]
         if len(own) >= 6:
@@ -125,7 +125,7 @@ def _joined(rng, areas: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
 
 
 def _wrapped(shape):
-    """What is east of 180 degrees, in the west."""
+    """Move what is east of 180 degrees to the west."""
     parts = shapely.get_parts(shape)
     pieces = []
     for part in parts:
@@ -171,12 +171,12 @@ def _photos(rng, areas, photos) -> tuple[pd.DataFrame, np.ndarray]:
 
 
 def within(rng, shape) -> tuple[float, float]:
-    """Latitude and longitude of a random place in a shape, near the middle of one of its parts if that takes long."""
+    """Return latitude and longitude of a random point in a shape, or after 30 misses of an inner point of it."""
     part = shapely.get_parts(shape)[rng.integers(0, shapely.get_num_geometries(shape))]
     west, south, east, north = part.bounds
     for _ in range(30):
         x, y = rng.uniform(west, east), rng.uniform(south, north)
         if shapely.contains_xy(part, x, y):
             return y, x
-    middle = shapely.point_on_surface(part)
-    return middle.y, middle.x
+    inner = shapely.point_on_surface(part)
+    return inner.y, inner.x

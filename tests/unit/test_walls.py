@@ -26,7 +26,7 @@ MAY_REACH = {
     "doctor": TABLES,
     "evaluate": {"numba", "numpy", "pandas", "PIL", "pyarrow", "scipy"},
     "refine": NUMBERS,
-    "package/readouts.py": NUMBERS,
+    "package/places.py": NUMBERS,
     "package/layout.py": set(),
 }
 # Script -> a package that is not loaded before its first call, and one that is: each would start seconds later.

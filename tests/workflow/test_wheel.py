@@ -49,8 +49,8 @@ def test_it_is_this_version_and_its_own_code(installed, tmp_path):
 
 def test_it_has_its_configuration_and_tables(installed, tmp_path):
     code = (
-        "from homing import config; from homing.evaluate.published import published;"
-        "print(config.resolve({})['run'], len(published('im2gps3k')))"
+        "from homing.config import configuration; from homing.evaluate.published import published;"
+        "print(configuration.resolve({})['run'], len(published('im2gps3k')))"
     )
     assert run(installed / "python", "-c", code, cwd=tmp_path).stdout.split() == ["demo", "2"]
 

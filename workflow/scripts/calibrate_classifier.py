@@ -8,13 +8,13 @@ from homing.embeddings import read_embeddings
 from homing.files import write_json
 from homing.jobs.job import job, log
 from homing.model.geolocator import load_geolocator
-from homing.photos.splits import in_set
 
 MAX_PHOTOS = 50_000  # enough to fit one number; of more photos, every second, third, ... is taken
 
 with job(snakemake):
     files = snakemake.input
-    validation = in_set(tables.read(files.splits, "splits"), "val")
+    splits = tables.read(files.splits, "splits")
+    validation = set(splits.loc[splits["split"] == "val", "photo_id"])
     assigned = tables.read(files.assignments, "assignments").set_index("photo_id")["cell_id"]
     photo_ids, vectors = read_embeddings(files.vectors, files.photo_ids, validation.intersection(assigned.index))
     step = 1 + len(photo_ids) // MAX_PHOTOS

@@ -8,7 +8,7 @@ from homing.photos.splits import in_set
 from homing.refine.fit import fit
 from homing.refine.index import RefineIndex
 from homing.refine.readout import nodes_above
-from homing.refine.retrieve import Lists, author_numbers, nearest_photos
+from homing.refine.retrieve import InvertedLists, author_numbers, nearest_photos
 from homing.refine.table import from_table
 
 with job(snakemake) as config:
@@ -18,7 +18,7 @@ with job(snakemake) as config:
     photo_ids, candidates = from_table(predictions[predictions["photo_id"].isin(validation)])
     vectors = read_in_order(files.vectors, files.photo_ids, photo_ids)
     photos = tables.read(files.photos, "photos", ["photo_id", "latitude", "longitude", "author"]).set_index("photo_id")
-    index, lists = RefineIndex.load(files.index), Lists.load(files.index)
+    index, lists = RefineIndex.load(files.index), InvertedLists.load(files.index)
     authors = author_numbers(photos["author"].loc[photo_ids], photos["author"].loc[index.members["photo_id"]])
     neighbours = nearest_photos(index, vectors, lists, authors if settings["exclude_author"] else None)
     truth = photos.loc[photo_ids, ["latitude", "longitude"]].to_numpy()

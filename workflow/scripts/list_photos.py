@@ -1,4 +1,4 @@
-"""Judge the rows of a photo collection and find their images."""
+"""Validate the rows of a photo collection and locate their images."""
 
 from pathlib import Path
 
@@ -8,11 +8,10 @@ from homing.jobs.job import job
 
 with job(snakemake) as config:
     files = [Path(file) for file in snakemake.input.get("files", [])]
-    tables = [file for file in files if file.suffix in (".csv", ".tsv", ".txt", ".parquet")]
     list_candidates(
         adapter_for(config["dataset"], files),
         config["dataset"],
+        files,
         snakemake.output.candidates,
         snakemake.output.rejected,
-        table_bytes=sum(file.stat().st_size for file in tables),
     )

@@ -1,4 +1,4 @@
-"""Put everything `homing predict` needs into one folder."""
+"""Package everything that `homing predict` needs in one folder."""
 
 from pathlib import Path
 
@@ -8,12 +8,12 @@ from homing import tables
 from homing.files import atomic_path, read_json
 from homing.jobs.job import job
 from homing.package.assemble import Parts, assemble
-from homing.package.card import describe
+from homing.package.card import describe, headline_figures
 from homing.report.sources import sources_of
 
 with job(snakemake) as config:
     files, run = snakemake.input, snakemake.wildcards.run
-    summary, provenance = read_json(files.summary), read_json(files.provenance)
+    provenance = read_json(files.provenance)
     photos = tables.read(files.photos, "photos", columns=["photo_id", "author"])
     photos = photos.merge(tables.read(files.splits, "splits"), on="photo_id", validate="1:1")
     sources = sources_of(provenance["config"], [read_json(path) for path in files.manifests])
@@ -22,8 +22,7 @@ with job(snakemake) as config:
         "run": run,
         "refine": config["refine"] | read_json(files.fitted),
         "calibration": {"temperature": read_json(files.calibration)["temperature"]},
-        "summary": {name: value for name, value in summary.items() if "km" in name or "geocell" in name}
-        | {"n_test": summary["n_test"]},
+        "summary": headline_figures(read_json(files.summary)),
         "provenance": provenance,
         "card": describe(run, photos, read_json(files.metrics), sources, provenance, leaks),
     }

@@ -10,14 +10,14 @@ from homing.model.geolocator import load_geolocator
 from homing.photos.splits import in_set
 from homing.refine.table import best_cells, to_table
 
-AT_LEAST = 50  # cells are kept, so that the regions of 90 % can be told from them; fewer are refined
+MIN_CELLS = 50  # cells kept per photo, enough for regions that hold 90 %; refinement uses fewer
 
 with job(snakemake) as config:
     wanted = in_set(tables.read(snakemake.input.splits, "splits"), snakemake.wildcards.photo_set)
     photo_ids, vectors = read_embeddings(snakemake.input.vectors, snakemake.input.photo_ids, wanted)
     geolocator = load_geolocator(snakemake.input.model, heads_only=True)
     outputs = geolocator.predict_vectors(vectors, read_json(snakemake.input.calibration)["temperature"])
-    count = max(AT_LEAST, config["refine"]["top_cells"])
+    count = max(MIN_CELLS, config["refine"]["top_cells"])
     best = best_cells(outputs.pop("cell_probability"), geolocator.cells, count)
     tables.write(snakemake.output.classifier, to_table(photo_ids, best), "predictions")
     tables.write(snakemake.output.tasks, pd.DataFrame({"photo_id": photo_ids} | outputs), "tasks")

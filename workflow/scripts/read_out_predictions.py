@@ -6,7 +6,7 @@ from homing.files import read_json
 from homing.jobs.job import job
 from homing.refine.index import RefineIndex
 from homing.refine.readout import further_readouts, nodes_above
-from homing.refine.retrieve import Lists, author_numbers, gated, nearest_photos
+from homing.refine.retrieve import InvertedLists, author_numbers, gated, nearest_photos
 from homing.refine.search import Candidates
 from homing.refine.table import from_table, to_table
 
@@ -16,7 +16,7 @@ with job(snakemake) as config:
     parameters = read_json(files.fitted) | {"score_radius_km": settings.get("score_radius_km")}
 
     def retrieve(candidates: Candidates) -> Candidates:
-        index, lists, authors = RefineIndex.load(files.index), Lists.load(files.index), None
+        index, lists, authors = RefineIndex.load(files.index), InvertedLists.load(files.index), None
         if settings["exclude_author"]:
             asked, known = (
                 tables.read(path, "photos", ["photo_id", "author"]).set_index("photo_id")["author"]

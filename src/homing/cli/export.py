@@ -27,17 +27,17 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def export(options: argparse.Namespace) -> int:
     """Export and print the size. Return the exit status."""
-    from homing.package.export import Wish, export_hugging_face, export_package
+    from homing.package.export import ExportOptions, export_hugging_face, export_package
     from homing.package.onnx import export_onnx
 
     kind, path = options.to[0], Path(options.to[1])
     if kind not in FORMATS:
         raise HomingError(f"--to {kind}: must be one of {', '.join(FORMATS)}")
-    wish = Wish(photos=not options.without_photos, answers=options.answers)
+    wanted = ExportOptions(photos=not options.without_photos, answers=options.answers)
     if kind == "onnx":
-        print_parity(export_onnx(options.source, path, wish))
+        print_parity(export_onnx(options.source, path, wanted))
     else:
-        (export_package if kind == "package" else export_hugging_face)(options.source, path, wish)
+        (export_package if kind == "package" else export_hugging_face)(options.source, path, wanted)
     files = [one for one in path.rglob("*") if one.is_file()] if path.is_dir() else [path]
     print(f"{path}: {len(files)} files, {sum(one.stat().st_size for one in files) / 1e6:.1f} MB")
     return 0

@@ -108,7 +108,7 @@ def _plain(value: Any) -> Any:
 def html_writer(path: Path, layout: Layout) -> Iterator[Write]:
     """Write an HTML page that needs no network: the first photos with answers and maps, and a map of all photos."""
     from homing.report.maps import Map, outlines_of
-    from homing.report.page import environment
+    from homing.templates import environment
 
     land, every = Map(), Map()
     land.land(outlines_of(read_json(layout.own / "cells.geojson")))
@@ -162,6 +162,6 @@ def _label(answer: Mapping[str, Any]) -> str:
 
 def thumbnail(path: Path) -> str:
     """Return the photo as a small JPEG in a data URI, without metadata."""
-    from homing.report.page import data_uri
+    from homing.photos.images import data_uri
 
     return data_uri(decode_image(path.read_bytes()), THUMBNAIL)

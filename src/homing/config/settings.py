@@ -1,4 +1,4 @@
-"""The settings of a job: all it depends on beside its inputs."""
+"""The settings of a job: everything it depends on beside its inputs."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -8,7 +8,7 @@ from typing import Any
 from homing.config.configuration import Config, with_paths
 from homing.config.slices import slice_of
 from homing.jobs.code import fingerprint
-from homing.jobs.fingerprint import of_file, of_listing
+from homing.jobs.fingerprint import content_of, of_listing
 
 
 def settings_of(
@@ -19,10 +19,11 @@ def settings_of(
     dataset: str | None = None,
     methods: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """Slice of the configuration and fingerprint of the code.
+    """Return the slice of the configuration and the fingerprint of the code.
 
-    keys: dotted keys of the run's configuration; "dataset" is all of the data set's own, with the content of the
-    user's files, "dataset.KEY" one key of it where it is given. methods: further methods whose keys count.
+    keys: dotted keys of the run's configuration; "dataset" stands for the configuration of one data set with the
+    content of the user's files, "dataset.KEY" for one key of it, if it is given. methods: further methods whose keys
+    count.
     """
     own = [key for key in keys if key.split(".")[0] == "dataset"]
     chosen = slice_of(config, [key for key in keys if key not in own], run, methods)
@@ -49,7 +50,7 @@ def _of_dataset(config: Config, dataset: Config, keys: list[str]) -> Config:
 
 @cache
 def _of_table(path: str) -> str:
-    return of_file(path)
+    return content_of(path)
 
 
 @cache

@@ -140,7 +140,7 @@ def gdal() -> Check:
 
 
 def git() -> Check:
-    """Check for git, which tells the commit in the provenance of a run."""
+    """Check for git, from which the provenance of a run has its commit."""
     if shutil.which("git"):
         return ok("git", "found")
     return warn("git", "not on PATH: the provenance of runs has no commit", install_command("git"))

@@ -8,7 +8,7 @@ does. How to add one: docs/data.md.
 import logging
 import re
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
@@ -46,9 +46,11 @@ IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".tif", ".
 
 
 class Adapter(Protocol):
-    """A collection of photos; `containers` hold its image files."""
+    """A collection of photos."""
 
-    containers: Sequence[Container]
+    @property
+    def containers(self) -> Sequence[Container]:
+        """The folders, tars and zips of its image files; none for a collection of coordinates only."""
 
     def rows(self) -> Iterator[Batch]:
         """Yield the rows under our column names.
@@ -316,7 +318,7 @@ class ExifFolder:
         return name if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES else None
 
 
-ADAPTERS: dict[str, type] = {
+ADAPTERS: dict[str, Callable[[Mapping[str, Any], Sequence[Path]], Adapter]] = {
     "mp16": Mp16,
     "osv5m": Osv5m,
     "osv_mini": OsvMini,

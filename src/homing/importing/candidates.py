@@ -7,7 +7,7 @@ kept), then by image key, then by storage position, so that the next step reads 
 import json
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from homing import tables
 from homing.errors import HomingError
-from homing.importing.adapters import Adapter
+from homing.importing.adapters import TABLE_SUFFIXES, Adapter
 from homing.importing.archives import MAX_IMAGE_BYTES, Folder, Member, list_members
 from homing.importing.external_sort import DiskPartitions, hash_partition
 from homing.importing.validate import Rejects, validate
@@ -35,13 +35,14 @@ _MEMBERS = pa.schema([pa.field("key", pa.string()), *(_SCHEMA.field(name) for na
 
 
 def list_candidates(
-    adapter: Adapter, dataset: Mapping[str, Any], candidates: str | Path, rejected: str | Path, table_bytes: int
+    adapter: Adapter, dataset: Mapping[str, Any], files: Sequence[Path], candidates: str | Path, rejected: str | Path
 ) -> None:
     """Write the table `candidates`, one row per view in storage order, and the table `rejected` of a collection.
 
-    `table_bytes`, the size of the collection's own tables, decides the number of partitions on disk. Raises HomingError
-    if there are no rows, if many have latitude and longitude swapped, or if a photo of known coordinates has others.
+    files: the collection's own, whose tables decide the number of partitions on disk. Raises HomingError if there are
+    no rows, if many have latitude and longitude swapped, or if a photo of known coordinates has others.
     """
+    table_bytes = sum(file.stat().st_size for file in files if file.suffix in TABLE_SUFFIXES)
     partitions = max(1, int(table_bytes / PARTITION_BYTES))
     with (
         tempfile.TemporaryDirectory(dir=Path(candidates).parent, prefix=".import-") as name,

@@ -22,6 +22,7 @@ from homing.errors import HomingError
 from homing.files import atomic_path
 from homing.importing.external_sort import SAMPLE_SIZE, DiskPartitions, range_boundaries, range_partition
 from homing.importing.validate import kind_of
+from homing.jobs.fingerprint import read_sums, write_sums
 
 log = logging.getLogger(__name__)
 
@@ -73,16 +74,23 @@ def collect_photos(
 
 
 def link_shards(parts: Sequence[str | Path], target: Path) -> dict[tuple[int, str], str]:
-    """Link the tars of all parts into `target`, numbered through; return (part, old name) -> new name."""
+    """Link the tars of all parts into `target`, numbered through, with SHA256SUMS from the parts' own.
+
+    Return (part, old name) -> new name.
+    """
     target.mkdir()
     names: dict[tuple[int, str], str] = {}
+    sums: dict[str, str] = {}
     for number, part in enumerate(parts):
+        known = read_sums(Path(part))
         for tar in sorted(Path(part).glob("*.tar")):
-            names[number, tar.name] = f"{len(names):06d}.tar"
+            names[number, tar.name] = new = f"{len(names):06d}.tar"
+            sums[new] = known[tar.name]
             try:
-                os.link(tar, target / names[number, tar.name])
+                os.link(tar, target / new)
             except OSError:  # a file system without hard links
-                shutil.copyfile(tar, target / names[number, tar.name])
+                shutil.copyfile(tar, target / new)
+    write_sums(target, sums)
     return names
 
 

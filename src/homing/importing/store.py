@@ -23,7 +23,7 @@ from homing.files import atomic_path
 from homing.importing.adapters import Adapter
 from homing.importing.archives import Member
 from homing.importing.recode import StoredImage, prepare
-from homing.jobs.fingerprint import of_file, of_values
+from homing.jobs.fingerprint import of_file, of_values, write_sums
 from homing.photos.images import PhotoError
 from homing.photos.shards import ShardWriter, member_name
 
@@ -179,3 +179,4 @@ class _ResumableShards:
             tar = self.folder / f"{number:06d}.tar"
             if tar.exists():
                 tar.rename(target / tar.name)
+        write_sums(target)

@@ -61,9 +61,9 @@ def what_counts(script: str | Path) -> dict[str, dict[str, str]]:
     reached = reachable(script)
     for path, names in reached.items():
         module = analysed.of(path)
-        found[_name(path)] = {name: module.units[name].digest for name in names if name in module.units}
-        facts |= {fact for name in names if name in module.units for fact in _facts(module.units[name].strings)}
-        facts |= set(path.parent.glob("templates/*")) if set(names) - {AT_IMPORT} else set()
+        units = {name: module.units[name] for name in names}
+        found[_name(path)] = {name: unit.digest for name, unit in units.items()}
+        facts |= {fact for unit in units.values() for fact in _facts(path, unit.strings)}
     analysed.keep()
     return found | {_name(fact): {WHOLE: sha256(fact)} for fact in sorted(facts)}
 
@@ -122,8 +122,8 @@ def _uses(path: Path, module: Module, unit: Unit) -> Iterator[tuple[Path, str]]:
     for alias, target in unit.imports.items():  # runs the module, even if no name of it is used
         yield from _resolved(*target, WHOLE if "." in alias else AT_IMPORT)
     for text in unit.strings:
-        if text.startswith("homing.") and (target := _module_file(text)):
-            yield target, WHOLE
+        if text.startswith("homing.") and (launched := _module_file(text)):
+            yield launched, WHOLE
 
 
 def _resolved(module: str, name: str, attribute: str) -> Iterator[tuple[Path, str]]:
@@ -146,9 +146,11 @@ def _passed_on(path: Path, name: str) -> Iterator[tuple[Path, str]]:
         yield from _resolved(*module.imports[name], WHOLE)
 
 
-def _facts(strings: set[str]) -> Iterator[Path]:
-    """The tables of `resources/` that a definition names."""
+def _facts(path: Path, strings: set[str]) -> Iterator[Path]:
+    """The tables of `resources/` that a definition names, and all templates beside it if it names one."""
     for text in strings:
+        if text.endswith(".j2"):
+            yield from path.parent.glob("templates/*")
         if text.endswith(".csv"):
             for folder in (SOURCE.parent / "resources", SOURCE / "homing/shipped/resources"):
                 if (fact := folder / Path(text).name).is_file():
@@ -224,8 +226,10 @@ def _defined(statement: ast.stmt) -> list[str]:
         targets = [statement.target]
     elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
         return []  # a docstring
-    names = [node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
-    return names or [AT_IMPORT]
+    nodes = [node for target in targets for node in ast.walk(target)]
+    names = [node.id for node in nodes if isinstance(node, ast.Name)]
+    changes_others = any(isinstance(node, ast.Attribute | ast.Subscript) for node in nodes)
+    return [*names, AT_IMPORT] if changes_others or not names else names
 
 
 def _last_name(decorator: ast.expr) -> str:
@@ -246,7 +250,8 @@ def _add(unit: Unit, statement: ast.stmt) -> None:
         elif isinstance(node, ast.Import | ast.ImportFrom):
             unit.imports |= _imports(node)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            unit.strings |= {node.value} if node.value.startswith("homing.") or node.value.endswith(".csv") else set()
+            counts = node.value.startswith("homing.") or node.value.endswith((".csv", ".j2"))
+            unit.strings |= {node.value} if counts else set()
     unit.names |= {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and node not in bases}
 
 

@@ -73,10 +73,25 @@ def write_manifest(manifest: str | Path, outputs: Iterable[str | Path]) -> None:
     write_json(manifest, entries)
 
 
-def missing_files(manifest: str | Path) -> list[Path]:
-    """The outputs that a manifest lists and that are not there."""
-    home = Path(manifest).parent.parent
-    return [home / entry["file"] for entry in _entries(manifest) if not (home / entry["file"]).exists()]
+def write_sums(folder: Path, sums: Mapping[str, str] | None = None) -> None:
+    """Write SHA256SUMS of a folder's files; `sums` (name -> SHA-256) are taken as they are, other files are read."""
+    known = dict(sums or {})
+    names = [str(file.relative_to(folder)) for file in _files(folder)]
+    lines = [f"{known.get(name) or sha256(folder / name)}  {name}\n" for name in names]
+    (folder / SUMS).write_text("".join(lines), encoding="utf-8")
+
+
+def read_sums(folder: Path) -> dict[str, str]:
+    """Return name -> SHA-256 of a folder's SHA256SUMS."""
+    lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+    return {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+
+
+def missing_outputs(folders: Iterable[str | Path]) -> list[Path]:
+    """Return the outputs that manifests below these folders list, and that are gone."""
+    manifests = [path for folder in folders for path in sorted(Path(folder).rglob("manifests/*.json"))]
+    listed = [path.parent.parent / entry["file"] for path in manifests for entry in _entries(path)]
+    return [path for path in listed if not path.exists()]
 
 
 def size_of(path: Path) -> int:
@@ -109,4 +124,5 @@ def _entries(manifest: str | Path) -> list[dict[str, Any]]:
 @cache
 def _read_entries(manifest: str, _modified: int, _bytes: int) -> list[dict[str, Any]]:
     content = read_json(manifest)
-    return content if isinstance(content, list) else [content]
+    entries = content if isinstance(content, list) else [content]  # that of a raw file describes one file
+    return [entry for entry in entries if isinstance(entry, dict) and {"file", "bytes", "sha256"} <= entry.keys()]

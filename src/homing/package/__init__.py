@@ -1,1 +1,1 @@
-"""The model package: what a finished run hands over, how it answers, and how it is handed on."""
+"""The model package: how a finished run is packaged, how a package predicts, and how it is exported."""

@@ -1,4 +1,4 @@
-"""Put a finished run's model package together; what is in it: homing.package.layout."""
+"""Assembly of the model package of a finished run; its files are described in homing.package.layout."""
 
 import shutil
 from collections.abc import Mapping
@@ -28,7 +28,10 @@ class Parts:
 
 
 def assemble(folder: Path, parts: Parts, cells: gpd.GeoDataFrame, about: Mapping[str, Any]) -> None:
-    """Write the package; about: run, refine, calibration (None without), summary, provenance and card."""
+    """Write the package of a run.
+
+    cells: the geocells of the run; about: run, refine, calibration (None if not calibrated), summary, provenance, card.
+    """
     folder.mkdir(parents=True)
     for name in ("geolocator.json", "heads.safetensors", "preprocessor_config.json"):
         shutil.copy2(parts.finetuned / name, folder / name)
@@ -36,13 +39,11 @@ def assemble(folder: Path, parts: Parts, cells: gpd.GeoDataFrame, about: Mapping
     encoder = parts.finetuned / "encoder" if (parts.finetuned / "encoder").is_dir() else parts.encoder
     for name in ENCODER:
         shutil.copy2(encoder / name, folder / "encoder" / name)
-    description = read_json(folder / "geolocator.json")
-    write_json(folder / "geolocator.json", description | {"encoder_included": True})  # the encoder is in the package
+    write_json(folder / "geolocator.json", read_json(folder / "geolocator.json") | {"encoder_included": True})
     shutil.copytree(parts.index, folder / "refine")
     shutil.copy2(parts.hierarchy, folder / "hierarchy.parquet")
-    described(pd.read_parquet(parts.finetuned / "cells.parquet"), cells).to_parquet(
-        folder / "cells.parquet", index=False
-    )
+    centroids = pd.read_parquet(parts.finetuned / "cells.parquet")
+    describe_cells(centroids, cells).to_parquet(folder / "cells.parquet", index=False)
     simplified_outlines(cells).to_file(folder / "cells.geojson", driver="GeoJSON", COORDINATE_PRECISION=3)
     config = package_config(about)
     write_json(folder / "config.json", config)
@@ -51,7 +52,7 @@ def assemble(folder: Path, parts: Parts, cells: gpd.GeoDataFrame, about: Mapping
 
 
 def package_config(about: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of config.json, of a package that may answer everything."""
+    """Return the content of config.json of a package without limits."""
     provenance = about["provenance"]
     return {
         "format": FORMAT,
@@ -67,9 +68,11 @@ def package_config(about: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def described(centroids: pd.DataFrame, cells: gpd.GeoDataFrame) -> pd.DataFrame:
-    """The classifier's cells (cell_id, latitude, longitude) with names, photos, area_km2, and a place in the middle of
-    their land that does not depend on photos."""
+def describe_cells(centroids: pd.DataFrame, cells: gpd.GeoDataFrame) -> pd.DataFrame:
+    """Return the classifier's cells (cell_id, latitude, longitude) with names, photos, area_km2, and a place on land.
+
+    The place, land_latitude and land_longitude, is in the middle of the cell and does not depend on photos.
+    """
     named = centroids.merge(pd.DataFrame(cells[NAMES]), on="cell_id", how="left", validate="1:1")
     land = gpd.GeoSeries(cells.representative_point().to_numpy(), index=cells["cell_id"].to_numpy())
     land = land.loc[named["cell_id"].to_numpy()]

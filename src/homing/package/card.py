@@ -1,11 +1,11 @@
-"""The model card: what a model was trained on, how good it is, and what it is for."""
+"""The model card: training data, metrics, intended use and limits of a model."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from homing.report.page import environment
+from homing.templates import environment
 
 SHOWN = {
     "median_km": "median error, km",
@@ -28,10 +28,10 @@ def describe(
     provenance: Mapping[str, Any],
     leaks: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The content of card.json: all that the card says, in figures.
+    """Return the content of card.json, which the card is rendered from.
 
-    photos: photo_id, split and author; metrics: of the test photos; sources: name and licence of all that was used;
-    leaks: counts of photos that benchmarks have too.
+    photos: photo_id, split and author; metrics: of the test photos; sources: name and licence of every source; leaks:
+    counts of photos that benchmarks have too, None if there was no search.
     """
     config = provenance["config"]
     readouts = {
@@ -56,8 +56,14 @@ def describe(
     }
 
 
+def headline_figures(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metrics of summary.json that a package keeps: errors in km, accuracy of cells, number of photos."""
+    figures = {name: value for name, value in summary.items() if "km" in name or "geocell" in name}
+    return figures | {"n_test": summary["n_test"]}
+
+
 def photographers(photos: pd.DataFrame) -> dict[str, int]:
-    """How many test photos have a known photographer, and how many one who is in the training photos too."""
+    """Return how many test photos have a known photographer, and how many one with photos in training."""
     training = set(photos.loc[photos["split"] == "train", "author"].dropna())
     tested = photos.loc[photos["split"] == "test", "author"].dropna()
     overlap = tested.isin(training)
@@ -71,7 +77,7 @@ def photographers(photos: pd.DataFrame) -> dict[str, int]:
 
 
 def render(card: Mapping[str, Any], config: Mapping[str, Any], layout: str = "package") -> str:
-    """README.md of a package, of a folder in the Hugging Face layout ("hf")."""
+    """Return README.md of a package, or of a folder in the Hugging Face layout (layout "hf")."""
     shown = {name: label for name, label in SHOWN.items() if any(name in found for found in card["readouts"].values())}
     template = environment("package").get_template("card.md.j2")
     return template.render(card=card, config=config, shown=shown, layout=layout)

@@ -1,4 +1,4 @@
-"""Answers that are countries or regions: probabilities summed over cells, and the same place for every photo."""
+"""Countries or regions as answers: probabilities summed over cells, and one place for all photos of a country."""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,14 @@ import pandas as pd
 from homing.confidence.regions import smallest_region
 from homing.errors import HomingError
 from homing.package.layout import ANSWERS
-from homing.package.readouts import REGIONS
+from homing.package.places import REGIONS
 from homing.sphere import from_vectors, unit_vectors
 
 LEVELS = {"country": ["country", "country_name"], "region": ["country", "country_name", "region"]}
 
 
-def require(level: str, finest: str) -> None:
-    """Raise HomingError when `level` is finer than a package may answer."""
+def require_level(level: str, finest: str) -> None:
+    """Raise HomingError if `level` is finer than the `finest` answers of a package."""
     if ANSWERS.index(level) < ANSWERS.index(finest):
         wanted = "places" if level == "exact" else "regions"
         raise HomingError(
@@ -26,14 +26,14 @@ def require(level: str, finest: str) -> None:
 
 @dataclass(frozen=True)
 class CoarsePlaces:
-    """Countries or regions, and to which of them each cell (C,) belongs."""
+    """Countries or regions, and the number of the one that each cell (C,) belongs to."""
 
     places: pd.DataFrame  # country, country_name (and region), latitude, longitude, area_km2
     number: np.ndarray
 
     @classmethod
-    def of(cls, cells: pd.DataFrame, level: str) -> "CoarsePlaces":
-        """The places of a level, each in the middle of its cells, weighted by their photos, to a tenth of a degree."""
+    def from_cells(cls, cells: pd.DataFrame, level: str) -> "CoarsePlaces":
+        """Group cells into the places of a level, each at the mean of its cells, weighted by photos, to 0.1 degrees."""
         weight = cells["photos"].clip(lower=1).to_numpy()[:, None]
         weighted = unit_vectors(cells["latitude"], cells["longitude"]) * weight
         grouped = cells.groupby(LEVELS[level], dropna=False, sort=True)
@@ -44,8 +44,11 @@ class CoarsePlaces:
         places = grouped["area_km2"].sum().reset_index()
         return cls(places.assign(latitude=latitude.round(1), longitude=longitude.round(1)), number)
 
-    def table(self, probability: np.ndarray, top: int) -> pd.DataFrame:
-        """The `top` places of photos 0..n-1 from probabilities (n, C): photo, rank, place, probability, areas."""
+    def predict(self, probability: np.ndarray, top: int) -> pd.DataFrame:
+        """Return the `top` places of photos 0..n-1 from cell probabilities (n, C), a row each.
+
+        Columns: photo, rank, names, latitude, longitude, probability, areas of the regions.
+        """
         summed = np.zeros((len(probability), len(self.places)))
         np.add.at(summed.T, self.number, probability.T.astype(np.float64))
         order = np.argsort(-summed, axis=1, kind="stable")[:, :top]

@@ -1,4 +1,4 @@
-"""A package handed on: as a package, in the Hugging Face layout, or as ONNX; whole, or telling less."""
+"""Export of a package, as a package or in the Hugging Face layout, whole or with less information."""
 
 import shutil
 from collections.abc import Iterator
@@ -11,58 +11,61 @@ from homing.files import atomic_path, read_json, write_json
 from homing.model.encoders import load_encoder
 from homing.package.card import render
 from homing.package.layout import ENCODER, Layout
-from homing.package.limits import check_empty, leave_photos_out, limit_answers
+from homing.package.limits import check_absent, leave_photos_out, limit_answers
 
 
 @dataclass(frozen=True)
-class Wish:
-    """How much an export tells: with the training photos, and how fine its answers may be."""
+class ExportOptions:
+    """What an export contains. photos: True to keep the training photos; answers: the finest answers, of `ANSWERS`."""
 
     photos: bool = True
     answers: str = "exact"
 
 
 @contextmanager
-def prepared(source: str | Path, wish: Wish) -> Iterator[Layout]:
-    """A copy of the package at `source`, a package or a run, that tells no more than wished; it goes with the block."""
+def prepared(source: str | Path, options: ExportOptions) -> Iterator[Layout]:
+    """Yield a temporary copy of the package at `source` (a package or a run), reduced by the options.
+
+    Its encoder is not copied. Raises HomingError if the source is no package, or cannot be exported with the options.
+    """
     layout = Layout.of(source)
     layout.config()
-    with TemporaryDirectory(prefix="homing-export-") as room:
-        folder = Path(room) / "model"
-        whole = wish.photos and wish.answers == "exact"
+    with TemporaryDirectory(prefix="homing-export-") as temporary:
+        folder = Path(temporary) / "model"
+        whole = options.photos and options.answers == "exact"
         ignored = shutil.ignore_patterns(*([] if whole else ["refine"]), "encoder", "README.md", ".*")
         shutil.copytree(layout.own, folder, ignore=ignored)
-        if wish.answers != "exact":
-            limit_answers(folder, wish.answers)
-        elif not wish.photos:
+        if options.answers != "exact":
+            limit_answers(folder, options.answers)
+        elif not options.photos:
             leave_photos_out(folder)
-        _place_encoder(folder, inside=False)
+        _set_encoder_included(folder, False)
         yield Layout(folder, layout.encoder)
 
 
-def _place_encoder(folder: Path, inside: bool) -> None:
-    """Say whether the encoder is in the package's own folder."""
-    write_json(folder / "geolocator.json", read_json(folder / "geolocator.json") | {"encoder_included": inside})
+def _set_encoder_included(folder: Path, included: bool) -> None:
+    """Record whether the encoder is in the package's own folder."""
+    write_json(folder / "geolocator.json", read_json(folder / "geolocator.json") | {"encoder_included": included})
 
 
-def export_package(source: str | Path, folder: Path, wish: Wish) -> None:
-    """Write a package of our own layout. Raises HomingError when `folder` exists."""
-    check_empty(folder)
-    with prepared(source, wish) as layout, atomic_path(folder) as partial:
+def export_package(source: str | Path, folder: Path, options: ExportOptions) -> None:
+    """Write a package. Raises HomingError if `folder` exists."""
+    check_absent(folder)
+    with prepared(source, options) as layout, atomic_path(folder) as partial:
         shutil.copytree(layout.own, partial)
         _copy_encoder(layout, partial / "encoder")
-        _place_encoder(partial, inside=True)
+        _set_encoder_included(partial, True)
         _write_card(layout, partial, "package")
 
 
-def export_hugging_face(source: str | Path, folder: Path, wish: Wish) -> None:
+def export_hugging_face(source: str | Path, folder: Path, options: ExportOptions) -> None:
     """Write the Hugging Face layout: the image encoder as transformers reads it, the rest in `homing/`, a model card.
 
-    `homing.load` reads it too. Raises HomingError when `folder` exists.
+    `homing.load` reads it too. Raises HomingError if `folder` exists.
     """
-    check_empty(folder)
-    with prepared(source, wish) as layout, atomic_path(folder) as partial:
-        load_encoder(layout.encoder).save(partial)  # the image encoder alone, also of a model of images and text
+    check_absent(folder)
+    with prepared(source, options) as layout, atomic_path(folder) as partial:
+        load_encoder(layout.encoder).save(partial)  # the image encoder only, also of a model of images and text
         shutil.copytree(layout.own, partial / "homing")
         _write_card(layout, partial, "hf")
 

@@ -1,7 +1,7 @@
-"""The files of a model package, and whether a folder is one that this version reads.
+"""The files of a model package, and the check that this version can read a folder.
 
 config.json: format, run, refine (settings of the readouts), calibration (temperature of the logits, or null), precision
-of the encoder, answers (how fine they may be), photos (whether training photos are in it), summary, versions.
+of the encoder, answers (the finest it gives), photos (true if it has the training photos), summary, versions.
 geolocator.json, heads.safetensors, cells.parquet (place, names, area and photos of each cell), hierarchy.parquet,
 cells.geojson (simplified outlines), preprocessor_config.json, encoder/ (transformers' layout), refine/ (the index),
 card.json and README.md (the model card).
@@ -16,7 +16,7 @@ from homing.errors import HomingError
 from homing.files import read_json
 
 FORMAT = 3
-ANSWERS = ("exact", "region", "country")  # how fine, the finest first
+ANSWERS = ("exact", "region", "country")  # from the finest to the coarsest
 OWN = ("config.json", "geolocator.json", "heads.safetensors", "cells.parquet", "preprocessor_config.json", "card.json")
 INDEX = ("prototypes.parquet", "members.parquet", "prototypes.npy", "members.npy", "centre.npy")
 ENCODER = ("config.json", "model.safetensors", "preprocessor_config.json")
@@ -24,14 +24,14 @@ ENCODER = ("config.json", "model.safetensors", "preprocessor_config.json")
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the parts are: `own` files, and the encoder in `encoder`."""
+    """The folders of a package: `own` has its own files, `encoder` the image encoder."""
 
     own: Path
     encoder: Path
 
     @classmethod
     def of(cls, folder: str | Path) -> "Layout":
-        """A package, a folder in the Hugging Face layout, or a run that has a package. Raises HomingError."""
+        """Find the package in a folder: a package, a Hugging Face layout or a run. Raises HomingError without one."""
         folder = Path(folder)
         known = [
             cls(folder, folder / "encoder"),
@@ -45,16 +45,16 @@ class Layout:
 
     @property
     def index(self) -> Path | None:
-        """The folder of the training photos' index; None in a package without them."""
+        """Folder of the index of training photos; None if the package has none."""
         return self.own / "refine" if (self.own / "refine").is_dir() else None
 
-    def config_alone(self) -> dict[str, Any]:
-        """The content of config.json, whatever else is there."""
+    def read_config(self) -> dict[str, Any]:
+        """Return the content of config.json without any check."""
         return read_json(self.own / "config.json")
 
     def config(self) -> dict[str, Any]:
-        """The content of config.json, once all files are there. Raises HomingError for another version's package."""
-        config = self.config_alone()
+        """Return the content of config.json. Raises HomingError if the format is another or a file is missing."""
+        config = self.read_config()
         if config.get("format") != FORMAT:
             raise HomingError(
                 f"{self.own / 'config.json'}: a package of format {config.get('format')}, made by Homing "
@@ -65,5 +65,5 @@ class Layout:
         wanted += [self.index / name for name in INDEX] if self.index else []
         absent = [str(path) for path in wanted if not path.is_file()]
         if absent:
-            raise HomingError(f"{absent[0]}: missing, so the package is not whole; copy it again, all files of it")
+            raise HomingError(f"{absent[0]}: missing, so the package is incomplete; copy it again, all files of it")
         return config

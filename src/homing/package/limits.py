@@ -1,4 +1,4 @@
-"""A package that tells less: without its training photos, or with coarse answers alone. Both change a copy in place."""
+"""Removal of information from a package, in place: its training photos, or everything finer than coarse answers."""
 
 import shutil
 from pathlib import Path
@@ -11,24 +11,23 @@ from safetensors.numpy import load_file, save_file
 from homing import tables
 from homing.errors import HomingError
 from homing.files import read_json, write_json
-from homing.package.coarse import LEVELS, CoarsePlaces, require
+from homing.package.coarse import LEVELS, CoarsePlaces, require_level
 from homing.sphere import wrap_longitude
 
-FEWEST_PHOTOS = 10  # a cell of fewer says nothing of where they are
-DEGREES = 0.1  # to which places that come from photos are rounded: 11 km
-PLACE_HEADS = ("climate", "regression", "direction")  # these tell more of a place than its country or region
+MIN_PHOTOS = 10  # the places of cells with fewer photos are not given
+DEGREES = 0.1  # places that are derived from photos are rounded to this: 11 km
+PLACE_HEADS = ("climate", "regression", "direction")  # heads that predict more than a country or region
 
 
 def leave_photos_out(folder: Path) -> None:
-    """Take everything out that tells where a single training photo was taken.
+    """Remove everything that says where a single training photo was taken.
 
-    The index goes: names, places and embeddings of photos, and their clusters. A cell of fewer than `FEWEST_PHOTOS`
-    photos stands in the middle of its land and says that it has none; the others stand at the mean place of their
-    photos, rounded.
+    The index is removed: names, places and embeddings of photos, and their clusters. A cell with fewer than
+    `MIN_PHOTOS` photos is placed in the middle of its land, with a count of 0; the centroids of the others are rounded.
     """
     shutil.rmtree(folder / "refine", ignore_errors=True)
     cells = pd.read_parquet(folder / "cells.parquet")
-    few = cells["photos"] < FEWEST_PHOTOS
+    few = cells["photos"] < MIN_PHOTOS
     for name in ("latitude", "longitude"):
         rounded = (cells[name] / DEGREES).round() * DEGREES
         cells[name] = cells[f"land_{name}"].where(few, rounded)
@@ -38,29 +37,28 @@ def leave_photos_out(folder: Path) -> None:
     _blank_nodes(folder / "hierarchy.parquet")
     outlines = read_json(folder / "cells.geojson")
     for feature in outlines["features"]:
-        if feature["properties"]["photos"] < FEWEST_PHOTOS:
+        if feature["properties"]["photos"] < MIN_PHOTOS:
             feature["properties"]["photos"] = 0
     write_json(folder / "cells.geojson", outlines)
-    told = {"fewest_photos": FEWEST_PHOTOS, "degrees": DEGREES}
-    _configure(folder, photos=False, privacy=told)
+    _configure(folder, photos=False, privacy={"fewest_photos": MIN_PHOTOS, "degrees": DEGREES})
 
 
 def _blank_nodes(path: Path) -> None:
-    """Keep of the hierarchy what answers need: which node is above which; no places and no counts."""
+    """Keep only the parents of nodes, which answers need; places and counts become 0."""
     if path.is_file():
         nodes = tables.read(path, "hierarchy")
         tables.write(path, nodes.assign(latitude=0.0, longitude=0.0, photos=0), "hierarchy")
 
 
 def limit_answers(folder: Path, level: str) -> None:
-    """Let the package answer countries or regions alone, and take out what finer answers need.
+    """Limit the package to countries or regions, and remove what finer answers need.
 
-    What goes: the index, the hierarchy, names and places of cells, heads of tasks that tell of a place. Cells are
-    numbered anew, by their bias, so that the numbers of the run mean nothing here. What stays: the encoder, and one
-    logit per cell, which whoever knows where many photos were taken can give a place again. It is a limit for those
-    who use the package as it is, not a lock. Raises HomingError when the package answers no more than a coarser level.
+    Removed: the index, the hierarchy, names and places of cells, heads of tasks that depend on the place. Cells are
+    renumbered by their bias, so that the numbers of the run have no meaning here. Kept: the encoder, and one logit per
+    cell, to which anyone with many photos of known places can assign places again: this limits the package as it is, it
+    is no protection. Raises HomingError if the package is already limited to a coarser level.
     """
-    require(level, read_json(folder / "config.json")["answers"])
+    require_level(level, read_json(folder / "config.json")["answers"])
     leave_photos_out(folder)
     (folder / "hierarchy.parquet").unlink(missing_ok=True)
     heads = load_file(folder / "heads.safetensors")
@@ -82,18 +80,19 @@ def limit_answers(folder: Path, level: str) -> None:
 
 
 def _coarsen(cells: pd.DataFrame, level: str) -> pd.DataFrame:
-    """Cells that know of their country or region alone; of each, all have the same place, share of photos and area."""
-    coarse = CoarsePlaces.of(cells, level)
+    """Return cells with only their country or region; all cells of one have the same place, photos and area."""
+    coarse = CoarsePlaces.from_cells(cells, level)
     count = np.bincount(coarse.number)
     places = coarse.places.assign(area_km2=coarse.places["area_km2"] / count)
-    told = places.iloc[coarse.number].reset_index(drop=True)
-    blank = {name: pd.array([pd.NA] * len(told), dtype="string") for name in ("name", "region") if name not in told}
-    land = {f"land_{name}": told[name] for name in ("latitude", "longitude")}
-    return told.assign(cell_id=cells["cell_id"].to_numpy(), photos=1, **blank, **land)
+    coarsened = places.iloc[coarse.number].reset_index(drop=True)
+    removed = [name for name in ("name", "region") if name not in coarsened]
+    blank = {name: pd.array([pd.NA] * len(coarsened), dtype="string") for name in removed}
+    land = {f"land_{name}": coarsened[name] for name in ("latitude", "longitude")}
+    return coarsened.assign(cell_id=cells["cell_id"].to_numpy(), photos=1, **blank, **land)
 
 
 def _coarsen_outlines(path: Path, level: str) -> None:
-    """Outlines for the background of a map, in an order of their own, that say no more than their country or region."""
+    """Keep outlines for the background of a map, sorted by country or region, with no other property."""
     outlines = read_json(path)
     column = LEVELS[level][-1]
     for feature in outlines["features"]:
@@ -106,7 +105,7 @@ def _configure(folder: Path, **changes: Any) -> None:
     write_json(folder / "config.json", read_json(folder / "config.json") | changes)
 
 
-def check_empty(path: Path) -> None:
-    """Raise HomingError when an export would overwrite something."""
+def check_absent(path: Path) -> None:
+    """Raise HomingError if an export would overwrite something."""
     if path.exists():
-        raise HomingError(f"{path}: exists already; name another place, or remove it first")
+        raise HomingError(f"{path}: exists already; choose another path, or remove it first")

@@ -1,5 +1,6 @@
 """Decode photos of any format to upright RGB, without trusting them."""
 
+import base64
 import contextlib
 import io
 import warnings
@@ -83,3 +84,8 @@ def encode_jpeg(image: Image.Image, max_side: int, quality: int) -> bytes:
     output = io.BytesIO()
     image.save(output, "JPEG", quality=quality)
     return output.getvalue()
+
+
+def data_uri(image: Image.Image, side: int) -> str:
+    """Encode a JPEG of at most `side` pixels as a data URI, without metadata."""
+    return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(image, side, 82)).decode("ascii")

@@ -18,11 +18,11 @@ from homing.refine.search import Candidates, groups
 EXACT_PHOTOS = 200_000  # the largest collection that is searched without lists
 PROBES = 32  # lists searched per query
 MAX_LISTS, SAMPLE_PER_LIST, ITERATIONS = 4_096, 64, 10  # of k-means
-QUERIES = 1_024  # queries compared at a time: 128 MB of similarities
+QUERY_BLOCK = 1_024  # queries compared at a time: 128 MB of similarities
 
 
 @dataclass(frozen=True)
-class Lists:
+class InvertedLists:
     """k-means centroids (m, d), float32, and the rows of the photos nearest to each: rows[starts[i]:starts[i + 1]]."""
 
     centroids: np.ndarray
@@ -35,14 +35,14 @@ class Lists:
             np.save(Path(folder) / f"lists_{name}.npy", getattr(self, name), allow_pickle=False)
 
     @classmethod
-    def load(cls, folder: str | Path) -> "Lists | None":
+    def load(cls, folder: str | Path) -> "InvertedLists | None":
         """Read the lists of the index in `folder`; None if the index is small and has none."""
         if not (Path(folder) / "lists_rows.npy").is_file():
             return None
         return cls(*(np.load(Path(folder) / f"lists_{name}.npy", allow_pickle=False) for name in LIST_ARRAYS))
 
 
-LIST_ARRAYS = tuple(field.name for field in fields(Lists))
+LIST_ARRAYS = tuple(field.name for field in fields(InvertedLists))
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Neighbours:
 def nearest_photos(
     index: RefineIndex,
     vectors: np.ndarray,
-    lists: Lists | None = None,
+    lists: InvertedLists | None = None,
     authors: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Neighbours:
     """Return the nearest neighbour of each embedding (n, d) among the members of the index; ties go to the first row.
@@ -95,11 +95,11 @@ def _keep_better(best: Neighbours, queries: np.ndarray, members: np.ndarray, sim
 def _exhaustive_blocks(index: RefineIndex, count: int) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield all pairs of members and queries, as rows of the index and of the queries."""
     for start in range(0, len(index.members), BLOCK):
-        for begin in range(0, count, QUERIES):
-            yield slice(start, start + BLOCK), np.arange(begin, min(begin + QUERIES, count))
+        for begin in range(0, count, QUERY_BLOCK):
+            yield slice(start, start + BLOCK), np.arange(begin, min(begin + QUERY_BLOCK, count))
 
 
-def _probed_blocks(lists: Lists, queries: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _probed_blocks(lists: InvertedLists, queries: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the rows of each list with the queries (n, d) that have its centroid among their `PROBES` nearest."""
     probes = min(PROBES, len(lists.centroids))
     chosen = np.empty((len(queries), probes), dtype=np.int64)
@@ -112,7 +112,7 @@ def _probed_blocks(lists: Lists, queries: np.ndarray) -> Iterator[tuple[np.ndarr
             yield members, rows
 
 
-def build_lists(vectors: np.ndarray, seed: int) -> Lists:
+def build_lists(vectors: np.ndarray, seed: int) -> InvertedLists:
     """Build sqrt(n) lists of vectors (n, d) of length 1, by spherical k-means on a sample."""
     rng = np.random.default_rng(seed)
     count = min(MAX_LISTS, int(np.sqrt(len(vectors))) + 1)
@@ -125,7 +125,7 @@ def build_lists(vectors: np.ndarray, seed: int) -> Lists:
         centroids[filled] = unit_length(np.add.reduceat(sample[order], first, axis=0))
     label = _nearest_centroids(vectors, centroids)
     starts = np.searchsorted(np.sort(label), np.arange(count + 1))
-    return Lists(centroids, np.argsort(label, kind="stable").astype(np.int32), starts)
+    return InvertedLists(centroids, np.argsort(label, kind="stable").astype(np.int32), starts)
 
 
 def _nearest_centroids(vectors: np.ndarray, centroids: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import pandas as pd
 from homing.evaluate.displacement import compass, displacements
 from homing.report.inputs import Inputs, place_name
 from homing.report.maps import Map
-from homing.report.page import km
+from homing.templates import km
 
 BOX_DEGREES = 10.0
 MIN_PHOTOS = 5  # in a box, to draw its arrow

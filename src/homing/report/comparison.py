@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from homing.report.headline import figures_of
-from homing.report.page import environment
+from homing.templates import environment
 
 LOWER_IS_BETTER = "_km"  # ending of the figures of which a smaller one is better, unless they are shares
 

@@ -12,7 +12,7 @@ from homing.readouts import ANSWER
 from homing.report.geocells import drawn
 from homing.report.inputs import Inputs
 from homing.report.maps import WORLD, Map, Outline
-from homing.report.page import km
+from homing.templates import km
 
 LEVELS_KM = {25: "≤ 25 km", 200: "≤ 200", 750: "≤ 750", 2500: "≤ 2,500", np.inf: "farther"}
 SEAM_DEGREES = 0.1  # gaps between the simplified cells of a country that are narrower are closed

@@ -14,8 +14,8 @@ from homing.geocells.export import simplified_outlines
 from homing.geocells.geometry.land import surface
 from homing.report.charts import histogram
 from homing.report.maps import NORTH, SOUTH, WORLD, Map, Outline, Window
-from homing.report.page import environment, km
 from homing.sphere import KM_PER_DEGREE
+from homing.templates import environment, km
 
 MAX_LISTED = 20  # exceptions
 MAX_NAMED = 10_000  # cells; with more, a world map is too coarse to point at one, and names would fill the page

@@ -15,8 +15,8 @@ from homing.captions.clues import KOPPEN_CLASSES, MONTHS
 from homing.labels.agreement import PAIRS, read_country_codes
 from homing.labels.grid import Grid
 from homing.report.charts import bars, histogram
-from homing.report.page import environment
 from homing.report.pictures import shaded_map
+from homing.templates import environment
 
 MAX_LISTED = 8  # photos of each problem
 FAR_KM = 25

@@ -5,10 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from homing.photos.images import decode_image
+from homing.photos.images import data_uri, decode_image
 from homing.readouts import ANSWER
 from homing.report.inputs import Inputs, place_name
-from homing.report.page import data_uri
 
 SIDE, SMALL_SIDE = 300, 120  # pixels
 SIMILAR = 3  # training photos beside a failure

@@ -6,9 +6,9 @@ from homing.report.geocells import drawn
 from homing.report.geocells import section as geocells
 from homing.report.inputs import Inputs
 from homing.report.maps import WORLD, definitions
-from homing.report.page import environment
 from homing.report.sources import sources_of
 from homing.tasks import TASKS
+from homing.templates import environment
 
 
 def render_report(inputs: Inputs) -> str:

@@ -60,7 +60,7 @@ def zip_files(target: Path, members: dict[str, bytes]) -> None:
             archive.writestr(zipfile.ZipInfo(name, STAMP), content, compress_type=zipfile.ZIP_DEFLATED)
 
 
-class Grid:
+class WorldRaster:
     """A global raster of square pixels: pixel centres (degrees), land mask and transform."""
 
     def __init__(self, world: World, degrees: float, north: float = 90, south: float = -90, shift: float = 0) -> None:
@@ -96,7 +96,7 @@ class Grid:
 def write_rasters(world: World, folder: Path, degrees: float) -> None:
     """Write Koppen-Geiger classes, WorldPop counts, monthly WorldClim zips and ETOPO elevation."""
     folder.mkdir(parents=True, exist_ok=True)
-    fine, coarse = Grid(world, degrees), Grid(world, 2 * degrees)
+    fine, coarse = WorldRaster(world, degrees), WorldRaster(world, 2 * degrees)
     climate = world.climate
     classes = fine.on_land(
         lambda latitude, longitude: koppen(
@@ -105,7 +105,7 @@ def write_rasters(world: World, folder: Path, degrees: float) -> None:
     )
     (folder / "koppen_geiger.tif").write_bytes(fine.geotiff(np.nan_to_num(classes), "uint8", nodata=None))
 
-    people = Grid(world, degrees, north=84, south=-72, shift=WORLDPOP_SHIFT)
+    people = WorldRaster(world, degrees, north=84, south=-72, shift=WORLDPOP_SHIFT)
     area = pixel_area_km2(people.latitude - degrees / 2, people.latitude + degrees / 2, degrees)
     counts = people.on_land(world.population_per_km2) * area
     counts = np.where(np.isnan(counts), WORLDPOP_NODATA, counts)

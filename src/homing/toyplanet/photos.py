@@ -11,7 +11,7 @@ import shapely
 
 from homing.sphere import wrap_longitude
 from homing.toyplanet.climate import koppen
-from homing.toyplanet.layers import Grid
+from homing.toyplanet.layers import WorldRaster
 from homing.toyplanet.render import Scene, render
 from homing.toyplanet.world import World
 
@@ -28,7 +28,7 @@ def take_photos(world: World, count: int) -> pd.DataFrame:
     Times are local. Photographers live where people do; they take most photos near home, the rest where others live.
     """
     rng = np.random.default_rng([world.seed, 4])
-    grid = Grid(world, DEGREES)
+    grid = WorldRaster(world, DEGREES)
     latitude, longitude = grid.latitude[grid.land], grid.longitude[grid.land]
     weight = np.cbrt(world.population_per_km2(latitude, longitude)) * np.cos(np.radians(latitude))
     authors = max(1, count // PHOTOS_PER_AUTHOR)

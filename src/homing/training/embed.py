@@ -57,6 +57,7 @@ def embed_photos(rule: Any) -> None:
             "precision": config["embed"]["mixed_precision"],
             "compile": config["embed"]["compile"],
             "threads": sizes.cores_per_process,
+            "torch_threads": config["torch_threads"],
         }
         launch("homing.training.embed", spec, sizes)
     concatenate_parts(parts, len(names), rule.output.vectors)
@@ -124,7 +125,7 @@ def main() -> None:
     die_with_parent()
     spec = read_json(sys.argv[1])
     start_log(line="%(message)s")
-    torch.set_num_threads(spec["threads"])
+    torch.set_num_threads(spec["torch_threads"])
     process, processes, local = (
         int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))
     )

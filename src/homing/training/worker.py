@@ -33,7 +33,7 @@ def main(
     die_with_parent()
     spec = read_json(sys.argv[1])
     start_log(line="%(message)s")  # the rule's job adds the time
-    torch.set_num_threads(spec["threads"])
+    torch.set_num_threads(spec["torch_threads"])
     try:
         accelerator = make_accelerator(spec)
         if not accelerator.is_main_process:

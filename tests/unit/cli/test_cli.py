@@ -162,7 +162,7 @@ def test_a_photo_that_cannot_be_read_is_named_and_the_others_answered(package, p
         ({"output": "answers.xlsx"}, "must end with .csv, .parquet, .geojson or .html"),
         ({"top": "0"}, "ask for at least one answer"),
         ({"photo": "holiday*.jpg"}, "holiday*.jpg: no such file"),
-        ({"device": "cuda"}, "torch sees no GPU here"),
+        ({"device": "cuda"}, "torch finds no GPU"),
     ],
 )
 def test_wrong_arguments_are_one_line(package, photos, tmp_path, capsys, changes, message):

@@ -25,8 +25,6 @@ from homing.confidence.conformal import ConformalCells, conformal_quantile
 from homing.confidence.metrics import RankedCells, confidence_metrics
 from homing.confidence.regions import coverage, smallest_region
 from homing.errors import HomingError
-from homing.evaluate.ceilings import Points, ceilings, oracle_errors
-from homing.evaluate.distances import FARTHEST_KM
 from homing.evaluate.stages import stage_metrics
 from homing.sphere import EARTH_RADIUS_KM, from_vectors, haversine_km, unit_vectors
 
@@ -127,7 +125,7 @@ def test_the_density_integrates_to_one(spread):
     assert integrate.quad(ring, 0, near)[0] == pytest.approx(1, abs=1e-6)
 
 
-def test_the_density_is_scipys():
+def test_the_density_equals_scipys():
     ours = log_von_mises_fisher(np.array([0.0, 500.0, 3000.0]), 900.0) + 2 * np.log(EARTH_RADIUS_KM)
     points = unit_vectors(np.degrees(np.array([0.0, 500.0, 3000.0]) / EARTH_RADIUS_KM), np.zeros(3))
     theirs = stats.vonmises_fisher(np.array([1.0, 0, 0]), (EARTH_RADIUS_KM / 900.0) ** 2).logpdf(points)
@@ -260,27 +258,6 @@ def test_confidence_metrics_of_calibrated_and_overconfident_probabilities():
     assert confidence_metrics(few, names, [750], seed=0)["conformal"] is None
 
 
-def test_ceilings_by_brute_force():
-    rng = np.random.default_rng(22)
-    truth = np.column_stack([rng.uniform(-60, 60, 60), rng.uniform(-180, 180, 60)])
-    centroids = np.column_stack([rng.uniform(-60, 60, 12), rng.uniform(-180, 180, 12)])
-    cells = np.argsort(rng.random((60, 12)), axis=1)[:, :5]
-    true_cell = rng.integers(0, 12, 60)
-    photos = Points(rng.integers(0, 11, 400), rng.uniform(-60, 60, 400), rng.uniform(-180, 180, 400))  # cell 11: none
-    found = oracle_errors(truth, cells, centroids[cells], true_cell, {"photo": photos})
-    for row in range(60):
-        centroid = haversine_km(*truth[row], *centroids.T)
-        photo = haversine_km(*truth[row], photos.latitude, photos.longitude)
-        reach = [photo[photos.cell_id == cell].min() if cell < 11 else centroid[cell] for cell in cells[row]]
-        own = photo[photos.cell_id == true_cell[row]].min() if true_cell[row] < 11 else FARTHEST_KM
-        expected = [centroid[cells[row, 0]], centroid[cells[row]].min(), reach[0], min(reach), own]
-        np.testing.assert_allclose([values[row] for values in found.values()], expected, rtol=1e-6)
-    figures = ceilings(found, [200, 2500])
-    assert list(figures) == ["first_cell", "best_of_5_cells", "photo_in_first_cell", "photo_in_5_cells",
-                             "photo_in_true_cell"]  # fmt: skip
-    assert figures["photo_in_5_cells"]["median_km"] <= figures["photo_in_first_cell"]["median_km"]
-
-
 def run_tables(ranked: RankedCells, names: np.ndarray) -> dict[str, pd.DataFrame]:
     """The same photos as the tables of a run, with rows in random order."""
     count, ranks = ranked.probability.shape
@@ -300,7 +277,7 @@ def run_tables(ranked: RankedCells, names: np.ndarray) -> dict[str, pd.DataFrame
     }
 
 
-def test_a_runs_tables_give_what_its_arrays_give():
+def test_stage_metrics_of_tables_equal_those_of_arrays():
     ranked, names = ranked_photos(400, 1.0)
     made = run_tables(ranked, names)
     found = stage_metrics(**made, points={}, refined=25, radii_km=[750, 2500], seed=0)

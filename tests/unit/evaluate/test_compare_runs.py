@@ -1,4 +1,4 @@
-"""`homing compare`: the same figures as the evaluator gives, on the photos that runs share, and what differs."""
+"""`homing compare`: metrics equal to the evaluator's on the photos that runs share, and their differences."""
 
 import json
 
@@ -74,7 +74,7 @@ def test_photos_of_the_same_name_at_another_place_are_not_shared(runs, tmp_path,
     assert "0 photos in both" in capsys.readouterr().out
 
 
-def test_the_page_is_whole_and_says_what_is_certain(runs, tmp_path, capsys):
+def test_the_page_is_complete_and_says_which_differences_are_significant(runs, tmp_path, capsys):
     compared(tmp_path, runs["a"], runs["b"], runs["c"], options=["--output", str(tmp_path / "page.html")])
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     outline = Outline(page)
@@ -101,7 +101,7 @@ def test_keys_that_differ_are_named_with_the_values_of_all():
         (["{a}", "{b}", "--output", "page.pdf"], "must end with .html"),
     ],
 )
-def test_what_cannot_be_compared_is_one_line(runs, capsys, arguments, message):
+def test_invalid_comparisons_end_with_one_line_of_error(runs, capsys, arguments, message):
     assert main(["compare", *(argument.format(**runs) for argument in arguments)]) == 2
     err = capsys.readouterr().err
     assert message in err and err.count("\n") == 1

@@ -41,13 +41,13 @@ def test_boxes_hold_their_photos_and_small_ones_are_left_out():
     assert displacements(truth[:3], answers[:3], 10, 5).empty
 
 
-def test_directions_are_told_in_words():
+def test_bearings_are_named_by_compass_points():
     assert [compass(bearing) for bearing in (0, 44, 100, 337, 338, 359.9)] == [
         "north", "north-east", "east", "north-west", "north", "north"
     ]  # fmt: skip
 
 
-def test_destination_is_that_of_geographiclib():
+def test_destination_equals_geographiclibs():
     rng = np.random.default_rng(1)
     places = np.column_stack([rng.uniform(-85, 85, 200), rng.uniform(-180, 180, 200)])
     bearing, distance = rng.uniform(0, 360, 200), rng.uniform(0, 15000, 200)
@@ -56,12 +56,12 @@ def test_destination_is_that_of_geographiclib():
     )
 
 
-def test_failures_are_what_they_say_the_most_telling_first():
-    away = np.array([10.0, 751.0, 9000.0, 8000.0, 300.0, 750.0])
+def test_failures_are_selected_and_ordered():
+    error_km = np.array([10.0, 751.0, 9000.0, 8000.0, 300.0, 750.0])
     probability = np.array([0.9, 0.2, 0.3, 0.8, 0.9, 0.9])
-    assert failures.confident_errors(away, probability).tolist() == [3, 2, 1]
+    assert failures.confident_errors(error_km, probability).tolist() == [3, 2, 1]
     true = pd.Series(["A", "A", "B", None, "B", "B"])
-    assert failures.right_country(away, true, pd.Series(["A", "A", "B", None, "B", "A"])).tolist() == [2, 1, 4]
+    assert failures.right_country(error_km, true, pd.Series(["A", "A", "B", None, "B", "A"])).tolist() == [2, 1, 4]
     north = np.array([50.0, 20.0, 10.0, -30.0, 60.0, -16.0])
     answers = np.array([-50.0, -20.0, -40.0, 40.0, 20.0, np.nan])
     assert failures.hemisphere_flips(north, answers, probability).tolist() == [0, 3, 1]

@@ -41,7 +41,7 @@ def near(truth: pd.DataFrame, spread: float) -> pd.DataFrame:
     return truth[["photo_id", "longitude"]].assign(latitude=moved, rank=0)
 
 
-def test_distances_are_those_of_the_first_answer_whatever_the_order(truth):
+def test_distances_are_those_of_the_first_answer_for_any_order_of_rows(truth):
     predictions = near(truth, 1.0)
     second = predictions.assign(rank=1, latitude=0.0)
     table = pd.concat([second, predictions]).sample(frac=1, random_state=3)
@@ -73,7 +73,7 @@ def test_geoscore_by_its_formula():
 
 
 def drawn_clusters(clusters: np.ndarray, draws: int, seed: int) -> list[np.ndarray]:
-    """The photos of each draw, copied; how often each cluster counts is read off the means of its indicator."""
+    """Return the photos of each draw, copied; the counts of clusters follow from the means of their indicators."""
     count = clusters.max() + 1
     shares, _ = resample(np.eye(count)[clusters], clusters, np.zeros(len(clusters)), [], draws, seed)
     rows = []
@@ -83,22 +83,22 @@ def drawn_clusters(clusters: np.ndarray, draws: int, seed: int) -> list[np.ndarr
     return rows
 
 
-def test_draws_are_those_of_copied_photos_whatever_the_workers():
+def test_draws_equal_those_of_copied_photos_for_any_number_of_workers():
     rng = np.random.default_rng(6)
     clusters = pd.factorize(rng.integers(0, 25, 300))[0]
-    away, levels = rng.gamma(0.5, 800, 300).round(), [0.9, 0.0, 0.5, 0.25, 1.0]
-    values = np.column_stack([away, away <= 200])
-    means, quantiles = resample(values, clusters, away, levels, draws=200, seed=3)
+    error_km, levels = rng.gamma(0.5, 800, 300).round(), [0.9, 0.0, 0.5, 0.25, 1.0]
+    values = np.column_stack([error_km, error_km <= 200])
+    means, quantiles = resample(values, clusters, error_km, levels, draws=200, seed=3)
     for row, photos in enumerate(drawn_clusters(clusters, 200, 3)):
         np.testing.assert_allclose(means[row], values[photos].mean(axis=0))
-        np.testing.assert_allclose(quantiles[row], np.quantile(away[photos], levels))
+        np.testing.assert_allclose(quantiles[row], np.quantile(error_km[photos], levels))
     for workers in (2, 7):
-        again = resample(values, clusters, away, levels, draws=200, seed=3, workers=workers)
+        again = resample(values, clusters, error_km, levels, draws=200, seed=3, workers=workers)
         np.testing.assert_array_equal(again[0], means)
         np.testing.assert_array_equal(again[1], quantiles)
 
 
-def test_each_cluster_is_drawn_once_on_average_and_spread_as_a_multinomial():
+def test_cluster_counts_follow_a_multinomial_distribution():
     count, draws = 50, 20_000
     shares, _ = resample(np.eye(count), np.arange(count), np.zeros(count), [], draws, seed=9)
     times = shares * count
@@ -113,28 +113,28 @@ def test_each_cluster_is_drawn_once_on_average_and_spread_as_a_multinomial():
 def test_intervals_are_wider_when_photographers_repeat_themselves():
     rng = np.random.default_rng(2)
     level = rng.uniform(10, 1000, 10)
-    away = np.repeat(level, 20) * rng.uniform(0.9, 1.1, 200)
+    error_km = np.repeat(level, 20) * rng.uniform(0.9, 1.1, 200)
     authors = np.repeat(np.arange(10), 20)
     clustered, alone = (
-        measure(away, {}, RADII, groups, Sampling(seed=1)).figures()["interval_95"]["mean_km"]
+        measure(error_km, {}, RADII, groups, Sampling(seed=1)).figures()["interval_95"]["mean_km"]
         for groups in (authors, np.arange(200))
     )
-    assert clustered[0] < alone[0] < away.mean() < alone[1] < clustered[1]
-    assert alone[1] - alone[0] == pytest.approx(2 * 1.96 * away.std() / np.sqrt(200), rel=0.15)
+    assert clustered[0] < alone[0] < error_km.mean() < alone[1] < clustered[1]
+    assert alone[1] - alone[0] == pytest.approx(2 * 1.96 * error_km.std() / np.sqrt(200), rel=0.15)
 
 
-def test_intervals_hold_the_truth_as_often_as_they_say():
+def test_intervals_have_their_nominal_coverage():
     rng = np.random.default_rng(7)
     held = 0
     for trial in range(200):
         level = rng.normal(0, 1, 60)
-        away = 500 + 100 * (np.repeat(level, 5) + rng.normal(0, 1, 300))
-        bounds = measure(away, {}, [], np.repeat(np.arange(60), 5), Sampling(300, trial)).figures()["interval_95"]
+        error_km = 500 + 100 * (np.repeat(level, 5) + rng.normal(0, 1, 300))
+        bounds = measure(error_km, {}, [], np.repeat(np.arange(60), 5), Sampling(300, trial)).figures()["interval_95"]
         held += bounds["mean_km"][0] <= 500 <= bounds["mean_km"][1]
     assert 178 <= held <= 199  # 95 % of 200, within what chance and 60 clusters allow
 
 
-def test_photos_without_a_photographer_are_by_themselves(truth):
+def test_photos_without_a_photographer_are_their_own_clusters(truth):
     numbers = cluster_numbers(truth["author"])
     assert len(np.unique(numbers)) == 9 + 20 == numbers.max() + 1
     assert all(len(set(numbers[start : start + 20])) == 1 for start in range(0, 180, 20))
@@ -142,33 +142,33 @@ def test_photos_without_a_photographer_are_by_themselves(truth):
 
 def test_differences_of_two_files_are_paired():
     rng = np.random.default_rng(8)
-    away = rng.gamma(0.5, 2000, 400)
-    better = away * 0.9
+    error_km = rng.gamma(0.5, 2000, 400)
+    better = error_km * 0.9
     groups = np.arange(400) // 4
-    first, second = (measure(one, {}, RADII, groups, Sampling(seed=1)) for one in (better, away))
+    first, second = (measure(one, {}, RADII, groups, Sampling(seed=1)) for one in (better, error_km))
     found = differences(first, second)["mean_km"]
-    assert found["difference"] == pytest.approx(-0.1 * away.mean())
+    assert found["difference"] == pytest.approx(-0.1 * error_km.mean())
     assert found["interval_95"][1] < 0
     alone = first.figures()["interval_95"]["mean_km"]
     assert found["interval_95"][1] - found["interval_95"][0] < 0.15 * (alone[1] - alone[0])
 
 
 def test_groups_are_measured_as_if_alone(truth):
-    away = np.random.default_rng(9).gamma(0.5, 800, 200)
+    error_km = np.random.default_rng(9).gamma(0.5, 800, 200)
     names = pd.Series(np.where(np.arange(200) < 150, "AAA", "BBB"), dtype="str").where(np.arange(200) < 190)
     known = {"country_accuracy": hit(pd.Series(["AAA"] * 199 + [None]), names)}
-    found = by_group(names, away, known, RADII, np.arange(200), Sampling(seed=4))
+    found = by_group(names, error_km, known, RADII, np.arange(200), Sampling(seed=4))
     assert list(found) == ["AAA", "BBB"] and (found["AAA"]["n"], found["BBB"]["n"]) == (150, 40)
     assert (found["AAA"]["country_accuracy"], found["BBB"]["country_accuracy"]) == (1, 0)
-    alone = measure(away[150:190], {}, RADII, np.arange(40), Sampling(seed=4)).figures()
-    assert found["BBB"]["median_km"] == np.median(away[150:190])
+    alone = measure(error_km[150:190], {}, RADII, np.arange(40), Sampling(seed=4)).figures()
+    assert found["BBB"]["median_km"] == np.median(error_km[150:190])
     assert found["BBB"]["interval_95"]["median_km"] == alone["interval_95"]["median_km"]
-    few = by_group(names, away, {}, RADII, np.zeros(200, dtype=int), Sampling())
+    few = by_group(names, error_km, {}, RADII, np.zeros(200, dtype=int), Sampling())
     assert "interval_95" not in few["AAA"] and few["AAA"]["clusters"] == 1
 
 
-def test_answers_are_in_the_country_they_lie_in_whatever_their_cell(truth):
-    """Of a lattice's cells one reaches over the border: the place counts, not the cell."""
+def test_the_country_of_an_answer_is_that_of_its_place_not_of_its_cell(truth):
+    """A cell of a lattice may cross a border, so the cell does not give the country."""
     looked_up = []
 
     def locate(latitude: np.ndarray, longitude: np.ndarray) -> pd.DataFrame:
@@ -195,7 +195,7 @@ def test_answers_are_in_the_country_they_lie_in_whatever_their_cell(truth):
     assert found["constant"]["country_accuracy"] > both.mean()
 
 
-def test_leaked_photos_are_counted_by_reason_and_scored_apart(truth):
+def test_leaked_photos_are_counted_by_reason_and_scored_separately(truth):
     leaks = pd.DataFrame(
         {
             "benchmark_photo_id": ["p1", "p1", "p2", "p2", "elsewhere"],

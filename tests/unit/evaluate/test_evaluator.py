@@ -1,4 +1,4 @@
-"""`homing evaluate`: anybody's files, good and bad, against plain pandas and known geography."""
+"""`homing evaluate`: valid and invalid files, against pandas and known geography."""
 
 import json
 import os
@@ -26,7 +26,7 @@ COUNT = 300
 
 @pytest.fixture
 def truth(tmp_path) -> pd.DataFrame:
-    """A truth file beside the frame it is made of: photographers with 10 photos each, two countries."""
+    """A truth file and its frame: photographers with 10 photos each, two countries."""
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"photo_id": [f"p{number}" for number in range(COUNT)]})
     frame["latitude"], frame["longitude"] = rng.uniform(-55, 70, COUNT), rng.uniform(-180, 180, COUNT)
@@ -43,7 +43,7 @@ def guesses(truth: pd.DataFrame, seed: int = 1) -> pd.DataFrame:
 
 
 def run(folder: Path, predictions: pd.DataFrame, *options: str, name: str = "guess.csv") -> tuple[int, dict]:
-    """The status of the command and its JSON."""
+    """Return the exit status of the command and its JSON."""
     if name.endswith(".csv"):
         predictions.to_csv(folder / name, index=False)
     else:
@@ -53,19 +53,21 @@ def run(folder: Path, predictions: pd.DataFrame, *options: str, name: str = "gue
     return status, json.loads((folder / "out.json").read_text())
 
 
-def test_a_good_file_has_the_figures_that_pandas_gives(truth, tmp_path, capsys):
+def test_metrics_of_a_valid_file_equal_those_of_pandas(truth, tmp_path, capsys):
     predictions = guesses(truth)
     shuffled = predictions.sample(frac=1, random_state=2)
     status, found = run(tmp_path, shuffled, "--radius", "25", "--radius", "3", "--draws", "200")
-    away = pd.Series(haversine_km(*(frame[c] for frame in (truth, predictions) for c in ("latitude", "longitude"))))
+    error_km = pd.Series(haversine_km(*(frame[c] for frame in (truth, predictions) for c in ("latitude", "longitude"))))
     figures = found["figures"]
     assert status == 0 and found["problems"] == [] and found["answered"] == found["n"] == COUNT
-    assert figures["median_km"] == pytest.approx(away.median()) and figures["mean_km"] == pytest.approx(away.mean())
-    assert figures["p90_km"] == pytest.approx(away.quantile(0.9))
-    assert figures["within_25_km"] == (away <= 25).mean() and figures["within_3_km"] == (away <= 3).mean()
-    assert figures["geoscore"] == pytest.approx((5000 * np.exp(-away / 1492.7)).mean())
+    assert figures["median_km"] == pytest.approx(error_km.median()) and figures["mean_km"] == pytest.approx(
+        error_km.mean()
+    )
+    assert figures["p90_km"] == pytest.approx(error_km.quantile(0.9))
+    assert figures["within_25_km"] == (error_km <= 25).mean() and figures["within_3_km"] == (error_km <= 3).mean()
+    assert figures["geoscore"] == pytest.approx((5000 * np.exp(-error_km / 1492.7)).mean())
     assert found["intervals"] == {"draws": 200, "seed": 0, "clusters_are": "photographers", "clusters": 30}
-    by_country = away.groupby(truth["country"]).median()
+    by_country = error_km.groupby(truth["country"]).median()
     assert found["per_country"]["FRA"]["median_km"] == pytest.approx(by_country["FR"])
     assert found["per_country"]["NAM"]["n"] == 100  # "NA" is Namibia
     assert list(found["per_continent"]) == ["Europe", "Africa"]
@@ -90,7 +92,7 @@ def test_formats_and_names_of_columns_do_not_matter(truth, tmp_path):
         assert status == 0 and found["figures"] == pytest.approx(plain["figures"]), name
 
 
-def test_bad_rows_are_named_and_the_good_ones_scored(truth, tmp_path, capsys):
+def test_invalid_rows_are_reported_and_the_others_scored(truth, tmp_path, capsys):
     frame = guesses(truth).astype(object)
     frame.loc[3, "latitude"] = "north"
     frame.loc[4, "longitude"] = np.nan
@@ -112,7 +114,7 @@ def test_bad_rows_are_named_and_the_good_ones_scored(truth, tmp_path, capsys):
     )
 
 
-def test_lines_that_are_no_rows_are_told(truth, tmp_path, capsys):
+def test_unreadable_lines_are_reported(truth, tmp_path, capsys):
     text = guesses(truth).to_csv(index=False).splitlines()
     text[11] += ",7,8"
     (tmp_path / "guess.csv").write_text("\n".join(text) + "\n")
@@ -129,7 +131,7 @@ def test_lines_that_are_no_rows_are_told(truth, tmp_path, capsys):
         ("photo_id,latitude,longitude,rank\np0,1,2,1\n", "no row of the predictions has rank 0"),
     ],
 )
-def test_what_cannot_be_scored_is_one_line_and_status_2(truth, tmp_path, capsys, content, message):
+def test_unusable_files_end_with_one_line_of_error_and_status_2(truth, tmp_path, capsys, content, message):
     if content:
         (tmp_path / "guess.csv").write_text(content)
     arguments = ["evaluate", str(tmp_path / "guess.csv"), "--truth", str(tmp_path / "truth.csv")]
@@ -140,7 +142,7 @@ def test_what_cannot_be_scored_is_one_line_and_status_2(truth, tmp_path, capsys,
         read_places(tmp_path / "guess.csv", "predictions")
 
 
-def test_a_file_without_rows_has_everything_wrong(truth, tmp_path):
+def test_a_file_without_rows_is_wrong_at_every_radius(truth, tmp_path):
     status, found = run(tmp_path, guesses(truth).iloc[:0], "--draws", "0")
     assert status == 1 and found["answered"] == 0 and found["figures"]["within_2500_km"] == 0
 
@@ -174,7 +176,7 @@ def test_two_files_are_compared_photo_by_photo(truth, tmp_path, capsys):
     assert all(entry["interval_95"] == [0, 0] for entry in itself["differences"].values())
 
 
-def test_leaked_photos_are_told_apart(truth, tmp_path):
+def test_leaked_photos_are_scored_separately(truth, tmp_path):
     leaked = [f"p{number}" for number in range(60)]
     leaks = pd.DataFrame({"photo_id": "mine", "reason": "id", "benchmark": "b", "benchmark_photo_id": leaked})
     more = leaks.iloc[:10].assign(reason="photographer")
@@ -207,7 +209,7 @@ def test_countries_of_answers_come_from_areas_or_the_file(truth, tmp_path):
     assert found["per_country"]["USA"]["country_accuracy"] == 1 and found["per_country"]["CHN"]["country_accuracy"] == 0
 
 
-def test_our_tables_name_the_photos_and_their_labels(truth, tmp_path):
+def test_the_truth_takes_labels_and_the_split_from_our_tables(truth, tmp_path):
     half = pd.DataFrame({"photo_id": truth["photo_id"], "split": ["test", "train"] * 150})
     tables.write(tmp_path / "splits.parquet", half, "splits")
     labels = truth[["photo_id"]].assign(country="FRA", region_id="r")
@@ -246,7 +248,7 @@ def benchmark_places(first: tuple[float, float]) -> Places:
     return Places("im2gps3k.csv", frame)
 
 
-def test_im2gps3k_with_its_traps():
+def test_known_faults_of_im2gps3k_files():
     right = benchmark_places((32.325436, -64.764404))
     more = pd.DataFrame({"photo_id": ["199384251_7860f20c04_1"], "latitude": [0.0], "longitude": [0.0], "row": [2997]})
     predictions = Places("p.csv", pd.concat([right.frame, more], ignore_index=True))
@@ -257,14 +259,14 @@ def test_im2gps3k_with_its_traps():
         evaluate(benchmark_places((-64.764404, 32.325436)), predictions, Settings())
 
 
-def test_published_results_stand_beside_the_whole_benchmark_only():
+def test_published_results_are_shown_for_the_whole_benchmark_only():
     part = benchmark_places((32.325436, -64.764404))
     part.frame = part.frame.iloc[:2990].reset_index(drop=True)
     found = evaluate(part, part, Settings(benchmark="im2gps3k", sampling=Sampling(draws=0)))
     assert found["published"] == [] and found["problems"][0]["kind"] == "number of photos"
 
 
-def test_names_of_the_archive_are_cut():
+def test_prefixes_of_the_archive_are_removed_from_ids():
     ids = pd.Series(["Paris_00001_123456789_a1b2c3d4e5_12_99@N00", "123456789_a1b2c3d4e5_12"])
     assert names_of(ids, BENCHMARKS["im2gps"]).tolist() == ["123456789_a1b2c3d4e5_12_99@N00", "123456789_a1b2c3d4e5_12"]
 
@@ -290,7 +292,7 @@ def test_codes_and_continents():
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_reader_that_has_seen_enough_is_no_error(truth, tmp_path, unbuffered):
+def test_a_closed_pipe_is_not_an_error(truth, tmp_path, unbuffered):
     """As with `| head -1`: nothing on stderr, and the status that the shell gives to other programs."""
     many = truth.assign(country=[f"C{number}" for number in range(COUNT)])  # more figures than a pipe holds
     many.to_csv(tmp_path / "truth.csv", index=False)

@@ -178,7 +178,7 @@ def near_coast(world, photos) -> bool:
 
 
 @pytest.mark.parametrize("frame", FRAMES)
-@settings(max_examples=2, deadline=None, derandomize=True, phases=[Phase.generate])  # seeds do not shrink
+@settings(max_examples=2, deadline=None, derandomize=True, phases=[Phase.generate])  # a seed has no simpler one
 @given(seed=st.integers(0, 10_000), limits=st.sampled_from(LIMITS))
 def test_guarantees_hold_in_random_worlds(frame, seed, limits):
     world = random_world(frame, seed, photos=600)
@@ -365,6 +365,51 @@ def test_other_photos_get_the_cell_that_contains_them_or_the_nearest():
         shaping["longitude"].to_numpy(),
     ).argmin(axis=1)
     assert (assign(cells, shaping, nowhere, True) == shaping["cell_id"].to_numpy()[nearest]).all()
+
+
+def boxes_of_two_countries():
+    """Three cells of A side by side and one of B; shaping photos are where they mislead: far from their own coast."""
+    shapes = [shapely.box(0, 0, 2, 2), shapely.box(2, 0, 4, 2), shapely.box(4, 0, 6, 2), shapely.box(1, 3, 3, 5)]
+    cells = gpd.GeoDataFrame({"cell_id": [4, 7, 2, 5], "country": list("AAAB")}, geometry=shapes, crs="EPSG:4326")
+    places = [(1.0, 0.01), (1.99, 3.99), (0.01, 2.01), (1.0, 5.99), (4.99, 2.0)]  # in cells 4, 7, 7, 2 and 5
+    return cells, photos_at(places, list("AAAAB")).assign(cell_id=[4, 7, 7, 2, 5])
+
+
+def distances_to_cells_km(cells, photo) -> np.ndarray:
+    """Distance to each cell by brute force: to the vertices of its border cut into pieces of 0.01 degrees."""
+    borders = [shapely.get_coordinates(shapely.segmentize(shape.exterior, 0.01)) for shape in cells.geometry]
+    return np.array([haversine_km(photo.latitude, photo.longitude, *border.T[::-1]).min() for border in borders])
+
+
+def test_a_photo_off_the_coast_has_the_nearest_cell_of_its_country():
+    """Not the cell of the nearest shaping photo, nor one of another country, however near; checked by brute force."""
+    cells, shaping = boxes_of_two_countries()
+    rng = np.random.default_rng(9)
+    places = rng.uniform([-4, -4], [9, 10], (600, 2))
+    land = shapely.union_all(cells.geometry.to_numpy())
+    sea = photos_at(places[~shapely.intersects_xy(land, places[:, 1], places[:, 0])], "A")
+    found = assign(cells, shaping, sea, within_countries=True)
+    own = (cells["country"] == "A").to_numpy()
+    checked, misleading = 0, 0
+    for photo, cell_id in zip(sea.itertuples(), found, strict=True):
+        distance_km = distances_to_cells_km(cells, photo)
+        first, second = np.sort(distance_km[own])[:2]
+        if second - first > 1:  # else two cells are equally far
+            checked += 1
+            assert cell_id == cells["cell_id"].to_numpy()[own][distance_km[own].argmin()]
+            photo_km = haversine_km(photo.latitude, photo.longitude, shaping["latitude"], shaping["longitude"])
+            misleading += shaping["cell_id"][photo_km.argmin()] != cell_id or distance_km[~own].min() < first
+    assert checked > 250 and misleading > 100
+
+
+def test_a_photo_far_from_its_country_has_the_cell_of_the_nearest_shaping_photo():
+    """The limit is 1000 km from the coast; a degree of the equator is 111.195 km."""
+    cells, shaping = boxes_of_two_countries()
+    degrees = np.array([8.99, 9.0])  # 999.6 and 1000.8 km
+    south, east = photos_at(np.column_stack([-degrees, [5.0, 5.0]]), "A"), photos_at([[0, 15.0]], "B")
+    assert assign(cells, shaping, south, within_countries=True).tolist() == [2, 7]
+    assert assign(cells, shaping, east, within_countries=True).tolist() == [2]
+    assert assign(cells, shaping, photos_at([[-0.2, 1.9]], "A"), within_countries=False).tolist() == [7]
 
 
 def test_the_quality_figures_are_true():

@@ -228,7 +228,7 @@ def test_a_stopped_job_resumes_behind_its_last_shard_and_ends_with_the_same_byte
 
     dataset, files = scatter(tmp_path, 120)
     adapter = adapter_for(dataset, files)
-    list_candidates(adapter, dataset, tmp_path / "c.parquet", tmp_path / "r.parquet", 0)
+    list_candidates(adapter, dataset, files, tmp_path / "c.parquet", tmp_path / "r.parquet")
 
     def run(output: str, workspace: str) -> dict[str, bytes]:
         places = (tmp_path / "c.parquet", (0, 1), tmp_path / output, tmp_path / workspace)

@@ -78,6 +78,7 @@ COUNTS = {
     "what is launched": ("src/homing/gamma.py", "    launched()\n", "    launched(), launched()\n"),
     "a table of resources that it names": ("resources/facts.csv", "first", "second"),
     "the script itself": ("script.py", "first('homing.gamma')", "first('homing.gamma') + 1"),
+    "what is set at import": ("src/homing/delta.py", "def third", "rounded.limit = 9\n\ndef third"),
     "what runs at import": ("src/homing/beta.py", "def unused", "print('imported')\n\ndef unused"),
 }
 DOES_NOT = {

@@ -1,25 +1,28 @@
 """Raster and area look-ups on worlds of a few pixels, where every answer can be told by hand, and on their limits."""
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import rasterio
 import shapely
 from rasterio.transform import from_origin
+from test_labels import label, lookups, photo_table, planet  # noqa: F401
 
+from homing import tables
 from homing.errors import HomingError
 from homing.labels.areas import AreaLookup, locate
 from homing.labels.grid import NOTHING, Grid
-from homing.labels.label import lookups_of, raster_lookup, read_driving_sides
+from homing.labels.label import label_tile, lookups_of, raster_lookup, read_driving_sides
 from homing.labels.rasters import Rules, sample
 
 DEGREE_KM = 6371.0088 * np.pi / 180
 
 
-def write(path, values, west=0.0, north=10.0, step=1.0, nodata=None) -> str:
+def write(path, values, west=0.0, north=10.0, step=1.0, nodata=None, crs="EPSG:4326") -> str:
     values = np.asarray(values)
     profile = {"driver": "GTiff", "height": values.shape[0], "width": values.shape[1], "count": 1}
     with rasterio.open(
-        path, "w", crs="EPSG:4326", transform=from_origin(west, north, step, step), dtype=values.dtype, nodata=nodata,
+        path, "w", crs=crs, transform=from_origin(west, north, step, step), dtype=values.dtype, nodata=nodata,
         **profile,
     ) as dataset:  # fmt: skip
         dataset.write(values, 1)
@@ -126,6 +129,20 @@ def test_a_pixel_holds_its_northern_and_western_border(tmp_path):
     np.testing.assert_array_equal(found, [1, 2, 3, 4, 1, 3, np.nan, np.nan, np.nan])
 
 
+def test_a_projected_raster_ends_at_its_last_pixel(tmp_path):
+    """In Mercator: the eastern and southern end belong to the last pixels, what is beyond them to none."""
+    values = np.array([[1, 2, 3], [4, 5, 6]], np.uint8)
+    path = write(tmp_path / "mercator.tif", values, west=0, north=2e5, step=1e5, crs="EPSG:3857")
+    degree = 111_319.490793  # metres in the projection
+    x, y = (
+        np.array([0, 1.5e5, 3e5, 3.0001e5, 3.5e5, -10, 1.5e5, 1.5e5]),
+        np.array([1e5, 1e5, 1e5, 1e5, 1e5, 1e5, 0, 2e5]),
+    )
+    latitude = np.degrees(2 * np.arctan(np.exp(np.radians(y / degree))) - np.pi / 2)
+    found, _ = sample(path, latitude - 1e-9, x / degree, Rules())
+    assert found[1] == 5 and np.isnan(found[[3, 4, 5]]).all() and found[7] == 2
+
+
 def test_lookups_of_all_labels_begin_with_the_stack_of_months(tmp_path):
     paths = [write(tmp_path / f"m{month}.tif", np.array([[1]], np.uint8)) for month in range(1, 13)]
     rasters = dict.fromkeys(("climate", "elevation", "population"), paths[:1])
@@ -158,6 +175,26 @@ def test_of_areas_that_overlap_the_first_answers():
     longitude = np.array([2.0, 5, 7, 10, 12])
     assert Grid.of(overlapping).locate(np.full(5, 3.3), longitude).tolist() == [1, 0, 0, 0, 0]
     assert Grid.of(overlapping[::-1]).locate(np.full(5, 3.3), longitude).tolist() == [0, 0, 0, 0, 1]
+
+
+def test_of_areas_equally_near_the_first_answers():
+    beside = np.array([shapely.box(0, 0, 5, 10), shapely.box(5, 0, 10, 10)])
+    for areas in (beside, beside[::-1]):
+        assert Grid.of(areas).nearest(np.array([12.0]), np.array([5.0]), 500)[0].tolist() == [0]
+
+
+def test_tiles_of_the_curve_together_are_the_labels(planet, tmp_path):  # noqa: F811
+    photo_table(tmp_path / "photos.parquet", 90)
+    expected = label(planet, tmp_path / "photos.parquet", tmp_path / "one").read_bytes()
+    tiles = [tmp_path / f"{tile}.parquet" for tile in range(3)]
+    for number, tile in enumerate(tiles):
+        own = lookups(planet), tile, tmp_path / "none"
+        label_tile(tmp_path / "photos.parquet", *own, number, 3, workers=1, memory_mb=4000)
+        assert pq.read_metadata(tile).num_rows == 30
+    assert label(planet, tmp_path / "photos.parquet", tmp_path / "two", tiles=tiles).read_bytes() == expected
+    latitude = np.concatenate([pq.read_table(tile)["latitude"].to_numpy() for tile in tiles])
+    frame = tables.read(tmp_path / "photos.parquet", "photos")
+    assert sorted(latitude) == sorted(frame["latitude"])
 
 
 def test_a_point_on_the_border_is_the_nearest_place():

@@ -14,7 +14,7 @@ from rasterio.warp import transform as project
 from homing.errors import HomingError
 from homing.labels import rasters
 from homing.labels.label import raster_lookup
-from homing.labels.rasters import Rules, sample
+from homing.labels.rasters import LABELS, Rules, sample
 from homing.sphere import haversine_km, pixel_area_km2
 
 MOLLWEIDE = "ESRI:54009"
@@ -28,11 +28,9 @@ def write_raster(path, values, transform, crs="EPSG:4326", nodata=None, **option
     return str(path)
 
 
-def brute(values, centres, rules, latitude, longitude):
+def brute(values, centres, latitude, longitude):
     """Values and distances of all valid pixels."""
     valid = ~np.isnan(values)
-    if rules.minimum is not None:
-        valid &= values >= rules.minimum
     distances = haversine_km(latitude, longitude, *(place[valid] for place in centres))
     return values[valid], distances
 
@@ -68,15 +66,15 @@ def points_on(values, transform, rng):
 
 
 @settings(max_examples=200, deadline=None)
-@given(worlds(), st.sampled_from([0, 150, 900, 25_000]))
-def test_the_pixel_of_the_point_else_the_nearest_valid_one(tmp_path_factory, world, reach):
+@given(worlds(), st.sampled_from([0, 150, 900, 25_000]), st.sampled_from([None, 30]), st.sampled_from([None, 70]))
+def test_the_pixel_of_the_point_else_the_nearest_valid_one(tmp_path_factory, world, reach, minimum, maximum):
     values, transform, options, rng = world
     path = write_raster(tmp_path_factory.mktemp("raster") / "a.tif", values, transform, nodata=0, **options)
     latitude, longitude = points_on(values, transform, rng)
-    found, distance = sample(path, latitude, longitude, Rules(nearest_km=reach))
+    found, distance = sample(path, latitude, longitude, Rules(reach, minimum, maximum))
     height, width = values.shape
     x, y = transform @ np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
-    numbers = np.where(values == 0, np.nan, values)
+    numbers = np.where((values == 0) | (values < (minimum or 0)) | (values > (maximum or 100)), np.nan, values)
     for point, (lat, lon) in enumerate(zip(latitude, longitude, strict=True)):
         own = np.nan
         for turn in (0, -360, 360):
@@ -89,7 +87,7 @@ def test_the_pixel_of_the_point_else_the_nearest_valid_one(tmp_path_factory, wor
         if not np.isnan(own):
             assert found[point] == own and distance[point] == 0
             continue
-        candidates, distances = brute(numbers, (y, x), Rules(), lat, lon)
+        candidates, distances = brute(numbers, (y, x), lat, lon)
         if reach and len(distances) and distances.min() <= reach:
             assert distance[point] == pytest.approx(distances.min(), abs=1e-6)
             assert found[point] in candidates[distances <= distances.min() + 1e-6]
@@ -213,6 +211,67 @@ def test_classes_outside_the_legend_are_sea(tmp_path):
         found = raster_lookup("climate", [path], {"nearest_km": 1300})(np.array([5.0, 5.0]), np.array([25.0, 36.0]))
         assert found["climate"].tolist() == [14, 14]
         assert found["climate_distance_km"][1] == pytest.approx(haversine_km(5, 36, 5, 25))
+
+
+def row_of(path, *stored, dtype=np.float64):
+    """A raster of pixels of 10 degrees along the equator with these values; and the points in their centres."""
+    values = np.full((1, 36), stored[-1], dtype)
+    values[0, : len(stored)] = stored
+    file = write_raster(path, values, from_origin(-180, 5, 10, 10))
+    return file, np.zeros(len(stored)), -175.0 + 10 * np.arange(len(stored))
+
+
+PIXEL_KM2 = 2 * 6371.0088**2 * np.radians(10) * np.sin(np.radians(5))  # of a row along the equator
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "stored", "expected"),
+    [
+        ("climate", {}, [0, 1, 2, 15, 29, 30, 31, 99, 255], [None, 1, 2, 15, 29, 30, None, None, None]),
+        ("elevation", {"minimum": -500}, [-501, -500.5, -500, -499.5, 0, 8849], [None, None, -500, -499.5, 0, 8849]),
+        ("elevation", {}, [-12_000, -1, 9000], [-12_000, -1, 9000]),
+        ("temperature", {}, [-80, 0, 60], [-80, 0, 60]),
+        ("temperature", {"minimum": -10}, [-11, -10, -9], [None, -10, -9]),
+        ("precipitation", {}, [0, 0.5, 10_000], [0, 0.5, 10_000]),
+        ("population", {}, [-1, 0, 1e6], [-1, 0, 1e6]),
+        ("population", {"unit": "count"}, [-200, -1, 0, 3e5], [None, None, 0, 3e5 / PIXEL_KM2]),
+        ("population", {"unit": "count", "minimum": 2}, [1, 2, 3e5], [None, 2 / PIXEL_KM2, 3e5 / PIXEL_KM2]),
+    ],
+)
+def test_the_valid_range_of_each_label(tmp_path, name, settings, stored, expected):
+    """Climate has the classes 1 to 30, counts are not negative, all others have the minimum of the configuration."""
+    path, latitude, longitude = row_of(tmp_path / "a.tif", *stored)
+    found = raster_lookup(name, [path], settings)(latitude, longitude)
+    values = np.array([np.nan if value is None else value for value in expected])
+    np.testing.assert_allclose(found[LABELS[name].columns[0]], values, rtol=1e-12)
+    np.testing.assert_array_equal(found[f"{name}_distance_km"], np.where(np.isnan(values), np.nan, 0))
+
+
+@pytest.mark.parametrize(
+    ("name", "lowest", "highest"),
+    [("temperature", -80, 60), ("precipitation", 0, 10_000), ("elevation", -12_000, 9000)],
+)
+def test_values_beyond_those_on_earth_are_rejected(tmp_path, name, lowest, highest):
+    for value in (np.nextafter(lowest, -np.inf), np.nextafter(highest, np.inf)):
+        path, latitude, longitude = row_of(tmp_path / "a.tif", lowest, highest, value)
+        raster_lookup(name, [path], {})(latitude[:2], longitude[:2])
+        with pytest.raises(HomingError, match=f"{name} of .* is not in .* another unit"):
+            raster_lookup(name, [path], {})(latitude, longitude)
+
+
+def test_invalid_pixels_take_the_nearest_valid_one_within_reach_and_none_beyond(tmp_path):
+    """The centres of the pixels are 10 degrees of the equator apart."""
+    path, latitude, longitude = row_of(tmp_path / "a.tif", 14, 0, 31, 0, dtype=np.uint8)
+    apart = 2 * np.pi * 6371.0088 / 36
+    for reach, expected in (
+        (1.01 * apart, [14, 14, np.nan]),
+        (2.01 * apart, [14, 14, 14]),
+        (0.99 * apart, [14] + 2 * [np.nan]),
+    ):
+        found = raster_lookup("climate", [path], {"nearest_km": reach})(latitude[:3], longitude[:3])
+        np.testing.assert_array_equal(found["climate"], expected)
+        distance = np.where(np.isnan(expected), np.nan, apart * np.arange(3))
+        np.testing.assert_allclose(found["climate_distance_km"], distance, atol=1e-6)
 
 
 def test_nodata_that_no_pixel_can_have_is_none(tmp_path):

@@ -48,6 +48,7 @@ def test_distances_are_finite_and_right_up_to_the_antipodes():
     opposite = distances_km(here, there)
     assert torch.isfinite(opposite).all() and (opposite - math.pi * EARTH_KM).abs().max() < 12
     assert (distances_km(here, -here) - math.pi * EARTH_KM).abs().max() < 12
+    assert torch.isfinite(distances_km(here * (1 + 1e-6), -here)).all()  # of vectors that rounding made longer
     b = everywhere(5000, 4)
     expected = exact_km(*a, *b)
     middle = expected < 15_000

@@ -1,6 +1,7 @@
-"""A package in Python: its answers against plain loops and the pipeline's own functions, and what its exports tell."""
+"""The model package: answers against plain loops and the workflow's functions, and the content of exports."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,8 +22,8 @@ from homing.errors import HomingError
 from homing.files import read_json
 from homing.model.clip import build_clip
 from homing.model.geolocator import load_geolocator
-from homing.package.export import Wish, export_hugging_face, export_package
-from homing.package.limits import DEGREES, FEWEST_PHOTOS
+from homing.package.export import ExportOptions, export_hugging_face, export_package
+from homing.package.limits import DEGREES, MIN_PHOTOS
 from homing.package.onnx import angles_degrees, export_onnx
 from homing.photos.images import PhotoError
 from homing.refine.readout import best_score, hierarchical, median_point, mode_mean
@@ -54,7 +55,7 @@ def oracle_region_km2(probability: np.ndarray, areas: np.ndarray, level: float) 
     return area
 
 
-def test_scores_and_areas_are_what_a_loop_finds(package, images):
+def test_scores_and_areas_equal_those_of_a_loop(package, images):
     loaded = homing.load(package)
     answers = loaded.predict(images, top=CELLS, readout="classifier")
     vectors = loaded.embed(images)
@@ -62,19 +63,19 @@ def test_scores_and_areas_are_what_a_loop_finds(package, images):
     cells = pd.read_parquet(package / "cells.parquet")
     assert answers.groupby("photo")["probability"].sum().to_numpy() == pytest.approx(1, abs=1e-5)
     for row in answers.itertuples():
-        away = haversine_km(row.latitude, row.longitude, cells["latitude"], cells["longitude"])
-        expected = 5000 * (probability[row.photo] * np.exp(-away / 1492.7)).sum()
+        distance_km = haversine_km(row.latitude, row.longitude, cells["latitude"], cells["longitude"])
+        expected = 5000 * (probability[row.photo] * np.exp(-distance_km / 1492.7)).sum()
         assert row.expected_score == pytest.approx(expected, rel=1e-5)
         assert row.probability == pytest.approx(probability[row.photo, row.cell_id], rel=1e-5)
         for level, found in ((0.5, row.area_50_km2), (0.9, row.area_90_km2)):
             assert found == oracle_region_km2(probability[row.photo], cells["area_km2"].to_numpy(), level)
 
 
-def test_each_readout_answers_as_the_rules_of_the_workflow_do(package, images):
+def test_each_readout_answers_as_in_the_workflow(package, images):
     loaded = homing.load(package)
     vectors = loaded.embed(images)
     best = best_cells(loaded.probabilities(vectors), loaded.geolocator.cells, SETTINGS["top_cells"])
-    index = loaded.answerer.index
+    index = loaded.places.index
     refined = refine(index, vectors, best, SETTINGS["temperature"], None)
     rules = {
         "classifier": best, "refined": refined, "mode": mode_mean(refined, SETTINGS["mode_radius_km"]),
@@ -91,7 +92,7 @@ def test_each_readout_answers_as_the_rules_of_the_workflow_do(package, images):
     assert len({tuple(rules[name].latitude[:, 0]) for name in rules}) >= 5
 
 
-def test_refinement_never_asks_more_cells_than_the_run_did(package, images):
+def test_refinement_uses_as_many_cells_as_the_run(package, images):
     """The first answer does not depend on how many answers are asked for."""
     loaded = homing.load(package)
     firsts = [loaded.predict(images, top=top).query("rank == 0")["latitude"].tolist() for top in (1, CELLS)]
@@ -109,7 +110,7 @@ def test_a_calibrated_package_divides_its_logits(tmp_path, images):
     np.testing.assert_allclose(answers["probability"], expected.max(axis=1), rtol=1e-5)
 
 
-def test_paths_images_and_views_are_answered_alike(package, images, tmp_path):
+def test_paths_images_and_views_give_equal_answers(package, images, tmp_path):
     path = tmp_path / "photo.png"
     images[0].save(path)
     loaded = homing.load(package)
@@ -132,14 +133,14 @@ def test_importing_is_cheap_and_loading_needs_no_geo_library(package):
 
 
 def secrets() -> np.ndarray:
-    """Every coordinate that comes from photos, unrounded: theirs, and the middles of cells."""
+    """Return every unrounded coordinate that comes from photos: their own, and the centroids of cells."""
     cells = make_cells()
     photos = make_photos(np.floor(cells[["latitude", "longitude"]].to_numpy()))
     return np.concatenate([photos[["latitude", "longitude"]].to_numpy().ravel(), [1.2345678]])
 
 
 def numbers_in(folder: Path) -> np.ndarray:
-    """All numbers of all tables and JSON files of a folder."""
+    """Return all numbers in the tables and JSON files of a folder."""
     found = [frame.select_dtypes("number").to_numpy(dtype=float).ravel()
              for frame in map(pd.read_parquet, folder.rglob("*.parquet"))]  # fmt: skip
 
@@ -155,10 +156,12 @@ def numbers_in(folder: Path) -> np.ndarray:
     return np.concatenate(found)
 
 
-@pytest.mark.parametrize("wish", [Wish(photos=False), Wish(answers="region"), Wish(answers="country")])
-def test_an_export_without_photos_holds_no_name_and_no_place_of_any(package, tmp_path, wish):
-    export_package(package, tmp_path / "out", wish)
-    export_hugging_face(package, tmp_path / "hf", wish)
+@pytest.mark.parametrize(
+    "options", [ExportOptions(photos=False), ExportOptions(answers="region"), ExportOptions(answers="country")]
+)
+def test_an_export_without_photos_has_no_name_or_place_of_a_training_photo(package, tmp_path, options):
+    export_package(package, tmp_path / "out", options)
+    export_hugging_face(package, tmp_path / "hf", options)
     for folder in (tmp_path / "out", tmp_path / "hf"):
         files = [path for path in folder.rglob("*") if path.is_file()]
         assert not [path for path in files if b"secret" in path.read_bytes()]
@@ -169,20 +172,20 @@ def test_an_export_without_photos_holds_no_name_and_no_place_of_any(package, tmp
     assert np.isclose(whole[:, None], secrets()[None], rtol=0, atol=1e-9).any(), "the test sees nothing"
 
 
-def test_cells_of_few_photos_stand_in_the_middle_of_their_land(package, tmp_path):
-    export_package(package, tmp_path / "out", Wish(photos=False))
+def test_cells_with_few_photos_are_placed_in_the_middle_of_their_land(package, tmp_path):
+    export_package(package, tmp_path / "out", ExportOptions(photos=False))
     cells, land = pd.read_parquet(tmp_path / "out/cells.parquet"), make_cells()
-    few = (land["photos"] < FEWEST_PHOTOS).to_numpy()
+    few = (land["photos"] < MIN_PHOTOS).to_numpy()
     assert few.sum() == 1 and cells.loc[few, "photos"].eq(0).all()
     west, south, east, north = land.bounds.loc[few].to_numpy().T
     np.testing.assert_allclose(cells.loc[few, "latitude"], (south + north) / 2, atol=1e-6)
     np.testing.assert_allclose(cells.loc[few, "longitude"], (west + east) / 2, atol=1e-6)
-    away = np.abs(cells.loc[~few, ["latitude", "longitude"]].to_numpy() - land.loc[~few, ["latitude", "longitude"]])
-    assert (away <= DEGREES / 2 + 1e-9).all(axis=None)
+    offset = np.abs(cells.loc[~few, ["latitude", "longitude"]].to_numpy() - land.loc[~few, ["latitude", "longitude"]])
+    assert (offset <= DEGREES / 2 + 1e-9).all(axis=None)
 
 
-def test_without_photos_cells_answer_and_what_compares_photos_is_refused(package, images, tmp_path):
-    export_package(package, tmp_path / "out", Wish(photos=False))
+def test_without_photos_readouts_that_need_them_are_refused(package, images, tmp_path):
+    export_package(package, tmp_path / "out", ExportOptions(photos=False))
     loaded = homing.load(tmp_path / "out")
     for readout in (None, "classifier", "mode", "score", "median", "hierarchy"):
         assert len(loaded.predict(images, top=2, readout=readout)) == 2 * len(images)
@@ -192,9 +195,18 @@ def test_without_photos_cells_answer_and_what_compares_photos_is_refused(package
     assert "without its training photos" in (tmp_path / "out/README.md").read_text()
 
 
+def test_a_missing_hierarchy_is_named(package, images, tmp_path):
+    copy = shutil.copytree(package, tmp_path / "model")
+    (copy / "hierarchy.parquet").unlink()
+    loaded = homing.load(copy)
+    assert len(loaded.predict(images, top=1, readout="median")) == len(images)
+    with pytest.raises(HomingError, match=r"no hierarchy\.parquet; copy it again"):
+        loaded.predict(images, readout="hierarchy")
+
+
 @pytest.mark.parametrize("level", ["country", "region"])
-def test_a_limited_package_says_the_same_of_its_level_and_refuses_more(package, images, tmp_path, capsys, level):
-    export_package(package, tmp_path / "out", Wish(answers=level))
+def test_a_limited_package_gives_equal_coarse_answers_and_refuses_finer_ones(package, images, tmp_path, capsys, level):
+    export_package(package, tmp_path / "out", ExportOptions(answers=level))
     limited, whole = homing.load(tmp_path / "out"), homing.load(package)
     expected, answers = whole.predict(images, coarse=level), limited.predict(images)
     columns = ["photo", "rank", "country", "country_name", "probability", "area_50_km2", "area_90_km2"]
@@ -203,17 +215,17 @@ def test_a_limited_package_says_the_same_of_its_level_and_refuses_more(package, 
     for asked in (["--readout", "classifier"], ["--coarse", "region"])[: 2 if level == "country" else 1]:
         assert main(["predict", str(tmp_path / "photo.png"), "--model", str(tmp_path / "out"), *asked]) == 2
         assert f"it was exported with --answers {level}" in capsys.readouterr().err
-    told = b"".join(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
-    assert b"area 1" not in told and (level == "region" or b"region 1" not in told)
+    content = b"".join(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert b"area 1" not in content and (level == "region" or b"region 1" not in content)
     heads = load_geolocator(tmp_path / "out").heads
     assert not heads.direction.weight.any() and not heads.regression.weight.any() and heads.month.weight.any()
 
 
-def test_a_limit_cannot_be_loosened_by_exporting_again(package, tmp_path):
-    export_package(package, tmp_path / "country", Wish(answers="country"))
+def test_a_limit_cannot_be_removed_by_another_export(package, tmp_path):
+    export_package(package, tmp_path / "country", ExportOptions(answers="country"))
     with pytest.raises(HomingError, match="it was exported with --answers country"):
-        export_package(tmp_path / "country", tmp_path / "region", Wish(answers="region"))
-    export_package(tmp_path / "country", tmp_path / "again", Wish())
+        export_package(tmp_path / "country", tmp_path / "region", ExportOptions(answers="region"))
+    export_package(tmp_path / "country", tmp_path / "again", ExportOptions())
     assert homing.load(tmp_path / "again").config["answers"] == "country"
 
 
@@ -233,7 +245,7 @@ def test_the_hugging_face_layout_is_read_by_transformers_and_by_us(package, imag
     pd.testing.assert_frame_equal(homing.load(tmp_path / "hf").predict(images), whole.predict(images), rtol=1e-4)
 
 
-def test_the_cards_figures_are_those_of_the_metrics(package):
+def test_the_model_card_has_the_metrics_of_the_run(package):
     _, front, body = (package / "README.md").read_text(encoding="utf-8").split("---\n", 2)
     results = yaml.safe_load(front)["model-index"][0]["results"]
     for result, readout in zip(results, ("classifier", "refined"), strict=True):
@@ -256,11 +268,11 @@ def test_an_export_does_not_overwrite(package, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("family", ["clip", "dinov3_vit"])
-def test_onnx_says_what_torch_says_for_any_number_of_photos(family, tmp_path, images):
+def test_onnx_equals_torch_for_any_number_of_photos(family, tmp_path, images):
     onnxruntime = pytest.importorskip("onnxruntime", reason="pip install homing[onnx]")
     build(family).save_pretrained(tmp_path / "encoder")
     package = make_package(tmp_path, pooling="class")
-    parity = export_onnx(package, tmp_path / "model.onnx", Wish())
+    parity = export_onnx(package, tmp_path / "model.onnx", ExportOptions())
     assert parity["top1_equal_share"] == 1 and parity["largest_angle_degrees"] < 0.01
     assert read_json(tmp_path / "model.json")["parity"] == parity
     assert len(pd.read_csv(tmp_path / "model.cells.csv")) == CELLS
@@ -274,9 +286,9 @@ def test_onnx_says_what_torch_says_for_any_number_of_photos(family, tmp_path, im
         np.testing.assert_allclose(exact, loaded.probabilities(loaded.embed(images[:count])), atol=1e-5)
 
 
-def test_a_limited_onnx_model_tells_cells_alone(package, tmp_path):
+def test_a_limited_onnx_model_outputs_cells_only(package, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime", reason="pip install homing[onnx]")
-    export_onnx(package, tmp_path / "model.onnx", Wish(answers="country"))
+    export_onnx(package, tmp_path / "model.onnx", ExportOptions(answers="country"))
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     assert [output.name for output in session.get_outputs()] == ["image_embedding", "cell"]
     assert pd.read_csv(tmp_path / "model.cells.csv")[["name", "region"]].isna().all(axis=None)

@@ -1,4 +1,4 @@
-"""Refinement against a plain loop, and what it must never do."""
+"""Refinement against plain loops, and properties of the readouts."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ from homing.sphere import from_vectors, haversine_km, unit_vectors
 
 @pytest.fixture(scope="module")
 def trained():
-    """Training photos in 5 cells, in towns and alone, with embeddings that tell the town."""
+    """Training photos in towns of 5 cells, with an embedding per town."""
     rng = np.random.default_rng(0)
     rows, vectors = [], []
     for cell in range(5):
@@ -45,7 +45,7 @@ def queries(trained):
     return rows, vectors[rows] + rng.normal(0, 0.05, (30, 16)), Candidates(cells, probability, *centroids)
 
 
-def test_prototypes_are_means_of_places_close_together(trained):
+def test_prototypes_are_means_of_nearby_photos(trained):
     photos, vectors, index = trained
     assert index.prototypes["photos"].sum() == len(photos) == len(index.members)
     assert set(index.prototypes["cell_id"]) == {0, 1, 2, 4, 7} and index.prototypes["cell_id"].is_monotonic_increasing
@@ -54,8 +54,8 @@ def test_prototypes_are_means_of_places_close_together(trained):
     unit = pd.DataFrame(centred / np.linalg.norm(centred, axis=1, keepdims=True), index=photos["photo_id"])
     for number, members in index.members.groupby("prototype"):
         own = index.prototypes.loc[number]
-        away = haversine_km(members["latitude"], members["longitude"], own["latitude"], own["longitude"])
-        assert away.max() < 10
+        distance_km = haversine_km(members["latitude"], members["longitude"], own["latitude"], own["longitude"])
+        assert distance_km.max() < 10
         mean = unit.loc[members["photo_id"]].mean().to_numpy()
         np.testing.assert_allclose(index.prototype_vectors[number], mean / np.linalg.norm(mean), atol=5e-4)
 
@@ -75,15 +75,15 @@ def test_refinement_by_a_plain_loop(trained, queries):
         softmax = np.exp(-everywhere / 0.3).sum()
         scores, places = {}, {}
         for rank, cell in enumerate(candidates.cell_id[photo]):
-            away = distances[cell]
-            nearest = away.min() if len(away) else np.median(everywhere)
+            distance = distances[cell]
+            nearest = distance.min() if len(distance) else np.median(everywhere)
             scores[cell] = candidates.probability[photo, rank] * np.exp(-nearest / 0.3) / softmax
             places[cell] = candidates.latitude[photo, rank], candidates.longitude[photo, rank]
-            if len(away):
-                number = index.prototypes.index[index.prototypes["cell_id"] == cell][away.argmin()]
+            if len(distance):
+                number = index.prototypes.index[index.prototypes["cell_id"] == cell][distance.argmin()]
                 rows = np.flatnonzero(index.members["prototype"] == number)
-                away = np.linalg.norm(index.member_vectors[rows] - query, axis=1)
-                best = rows[away.argmin()]  # the most similar, not the least
+                distance = np.linalg.norm(index.member_vectors[rows] - query, axis=1)
+                best = rows[distance.argmin()]  # the most similar, not the least
                 places[cell] = tuple(index.members.loc[best, ["latitude", "longitude"]])
         order = sorted(scores, key=scores.get, reverse=True)
         assert found.cell_id[photo].tolist() == order
@@ -97,8 +97,8 @@ def test_a_training_photo_finds_its_own_place(trained):
     one = photos["cell_id"].to_numpy()[:, None]
     candidates = Candidates(one, np.ones(one.shape), np.zeros(one.shape), np.zeros(one.shape))
     found = refine(index, vectors, candidates, temperature=0.1)
-    away = haversine_km(photos["latitude"], photos["longitude"], found.latitude[:, 0], found.longitude[:, 0])
-    assert np.median(away) < 1e-6 and away.max() < 5
+    distance_km = haversine_km(photos["latitude"], photos["longitude"], found.latitude[:, 0], found.longitude[:, 0])
+    assert np.median(distance_km) < 1e-6 and distance_km.max() < 5
 
 
 def test_a_cell_without_prototypes_keeps_its_centroid(trained, queries):
@@ -109,7 +109,7 @@ def test_a_cell_without_prototypes_keeps_its_centroid(trained, queries):
         assert found.latitude[photo, rank] == candidates.latitude[photo, before]
 
 
-def test_a_guess_too_far_away_is_refused(trained, queries):
+def test_a_move_beyond_the_maximum_is_undone(trained, queries):
     _, vectors, candidates = queries
     free = refine(trained[2], vectors, candidates, temperature=0.3)
     held = refine(trained[2], vectors, candidates, temperature=0.3, max_move_km=1500)
@@ -128,7 +128,7 @@ def test_the_scale_of_embeddings_does_not_matter(trained, queries):
     np.testing.assert_array_equal(scaled.cell_id, refine(index, asked, candidates, temperature=0.3).cell_id)
 
 
-def test_the_index_survives_saving(trained, tmp_path):
+def test_the_index_is_equal_after_saving_and_loading(trained, tmp_path):
     index = trained[2]
     index.save(tmp_path)
     again = RefineIndex.load(tmp_path)
@@ -136,13 +136,13 @@ def test_the_index_survives_saving(trained, tmp_path):
     np.testing.assert_allclose(index.member_vectors, again.member_vectors, atol=1e-3)
 
 
-def test_photos_in_no_cluster_stand_alone():
+def test_photos_outside_all_clusters_are_their_own_prototypes():
     assert cluster_places(np.array([0.0, 20, 40]), np.zeros(3), 3, 0.15).tolist() == [0, 1, 2]
     burst = cluster_places(np.concatenate([np.zeros(8), [30.0]]), np.zeros(9), 3, 0.15)
     assert len(burst) == 9 and burst.min() == 0
 
 
-def test_tables_and_candidates_are_the_same_thing():
+def test_candidates_are_equal_after_a_round_trip_through_a_table():
     probability = np.array([[0.1, 0.7, 0.2], [0.5, 0.2, 0.3]])
     cells = pd.DataFrame({"cell_id": [0, 1, 2], "latitude": [1.0, 2, 3], "longitude": [4.0, 5, 6]})
     best = best_cells(probability, cells, 2)
@@ -160,25 +160,25 @@ def posteriors():
     rng = np.random.default_rng(2)
     photos, count = 600, 20
     region = rng.integers(0, 3, (photos, count))
-    middle = np.stack([rng.uniform(-40, 60, (photos, 3)), rng.uniform(-180, 180, (photos, 3))])
-    places = np.take_along_axis(middle, region[None], axis=2) + rng.normal(0, 0.9, (2, photos, count))
+    centre = np.stack([rng.uniform(-40, 60, (photos, 3)), rng.uniform(-180, 180, (photos, 3))])
+    places = np.take_along_axis(centre, region[None], axis=2) + rng.normal(0, 0.9, (2, photos, count))
     weights = np.take_along_axis(rng.dirichlet(np.full(3, 0.4), photos), region, axis=1)
     probability = weights * rng.gamma(0.7, size=weights.shape) + 1e-12
     probability /= probability.sum(axis=1, keepdims=True)
     mass = np.stack([(probability * (region == one)).sum(axis=1) for one in range(3)], axis=1)
     true_region = (rng.random((photos, 1)) > mass.cumsum(axis=1)).sum(axis=1).clip(0, 2)
-    truth = middle[:, np.arange(photos), true_region] + rng.normal(0, 0.9, (2, photos))
+    truth = centre[:, np.arange(photos), true_region] + rng.normal(0, 0.9, (2, photos))
     candidates = Candidates(region, probability, places[0], (places[1] + 180) % 360 - 180)
     return candidates.take(np.argsort(-probability, axis=1, kind="stable")), truth.T
 
 
 def expected(photo: int, candidates: Candidates, latitude: float, longitude: float, worth=lambda km: km) -> float:
-    """What a place is worth by a photo's posterior."""
-    away = haversine_km(latitude, longitude, candidates.latitude[photo], candidates.longitude[photo])
-    return float((candidates.probability[photo] * worth(away)).sum())
+    """Return the expected worth of a place by a photo's posterior."""
+    distance_km = haversine_km(latitude, longitude, candidates.latitude[photo], candidates.longitude[photo])
+    return float((candidates.probability[photo] * worth(distance_km)).sum())
 
 
-def test_each_readout_is_the_best_at_what_it_is_for(posteriors):
+def test_each_readout_is_best_by_its_own_objective(posteriors):
     candidates, truth = posteriors
     means = [
         spherical_mean_of(candidates.latitude[photo], candidates.longitude[photo], candidates.probability[photo])
@@ -188,11 +188,11 @@ def test_each_readout_is_the_best_at_what_it_is_for(posteriors):
     answers = {"best": candidates, "plain": plain, "mode": mode_mean(candidates, 200)}
     answers |= {"score": best_score(candidates), "median": median_point(candidates)}
     error = {name: errors_km(answer, truth) for name, answer in answers.items()}
-    middle = {name: np.median(away) for name, away in error.items()}
-    assert middle["mode"] == min(middle.values())
-    assert middle["mode"] < 0.9 * middle["best"] and middle["mode"] < 0.5 * middle["plain"]
-    assert error["median"].mean() == min(away.mean() for away in error.values())
-    score = {name: np.exp(-away / 1492.7).mean() for name, away in error.items()}
+    median = {name: np.median(error_km) for name, error_km in error.items()}
+    assert median["mode"] == min(median.values())
+    assert median["mode"] < 0.9 * median["best"] and median["mode"] < 0.5 * median["plain"]
+    assert error["median"].mean() == min(error_km.mean() for error_km in error.values())
+    score = {name: np.exp(-error_km / 1492.7).mean() for name, error_km in error.items()}
     assert score["score"] > max(score["best"], score["plain"], score["median"])
 
 
@@ -211,7 +211,7 @@ def test_no_candidate_has_a_higher_expected_score_than_the_readout(posteriors):
             assert own == pytest.approx(best, abs=1e-9)
 
 
-def test_the_median_point_cannot_be_bettered_by_a_step_aside(posteriors):
+def test_no_step_from_the_median_point_has_a_smaller_expected_distance(posteriors):
     candidates, _ = posteriors
     found = median_point(candidates)
     for photo in range(60):
@@ -258,7 +258,7 @@ def test_temperatures_at_their_limits(trained, queries):
     assert share == sorted(share, reverse=True)
 
 
-def test_the_most_similar_photo_of_all_and_of_other_photographers(trained):
+def test_the_nearest_neighbour_among_all_and_among_other_photographers(trained):
     _, vectors, index = trained
     rng = np.random.default_rng(3)
     asked = vectors[rng.integers(0, len(vectors), 50)] + rng.normal(0, 0.2, (50, 16))
@@ -280,7 +280,7 @@ def cells_of(count: int) -> pd.DataFrame:
     return pd.DataFrame({"cell_id": np.arange(count), "latitude": 0.0, "longitude": 0.0})
 
 
-def test_lists_find_nearly_what_a_full_search_finds():
+def test_inverted_lists_find_nearly_all_nearest_neighbours():
     rng = np.random.default_rng(4)
     looks = rng.normal(size=(200, 32))
     vectors = (looks[rng.integers(0, 200, 20_000)] + rng.normal(0, 0.5, (20_000, 32))).astype(np.float32)
@@ -297,11 +297,11 @@ def test_lists_find_nearly_what_a_full_search_finds():
 
 
 def alone(count: int) -> np.ndarray:
-    """Photos of nobody known."""
+    """Return the author numbers of photos without a known photographer."""
     return np.full(count, -1)
 
 
-def test_gains_are_clear_beyond_chance_alone():
+def test_gains_by_chance_are_not_clear():
     rng = np.random.default_rng(8)
     wins = 0
     for _ in range(200):
@@ -338,7 +338,7 @@ FREE = {"temperature": None, "mode_radius_km": None, "hierarchy_weight": None, "
         "objective": "mean_log", "max_move_km": None}  # fmt: skip
 
 
-def test_what_is_fitted_does_no_harm_and_what_is_given_stays(trained, queries):
+def test_fitted_parameters_do_not_increase_the_loss_and_given_ones_are_kept(trained, queries):
     photos, _, index = trained
     rows, vectors, candidates = queries
     truth = photos[["latitude", "longitude"]].to_numpy()[rows]
@@ -362,17 +362,17 @@ def test_what_is_fitted_does_no_harm_and_what_is_given_stays(trained, queries):
         fit(FREE, index, vectors[:0], candidates.rows(slice(0)), truth[:0], neighbours, coarser, nobody[:0])
 
 
-def test_where_embeddings_tell_nothing_the_classifiers_answer_stays(trained):
-    """Each photo lies near the middle of its cell, and looks like any other."""
+def test_uninformative_embeddings_keep_the_classifiers_answer(trained):
+    """Each photo lies near the centroid of its cell, and its embedding says nothing."""
     photos, _, index = trained
     rng = np.random.default_rng(6)
     cells = np.array([rng.permutation([0, 1, 2, 4, 7]) for _ in range(200)])
-    middle = (
+    centroid = (
         photos.groupby("cell_id")[["latitude", "longitude"]].mean().loc[cells.ravel()].to_numpy().reshape(200, 5, 2)
     )
-    candidates = Candidates(cells, np.tile([0.4, 0.3, 0.2, 0.05, 0.05], (200, 1)), middle[..., 0], middle[..., 1])
+    candidates = Candidates(cells, np.tile([0.4, 0.3, 0.2, 0.05, 0.05], (200, 1)), centroid[..., 0], centroid[..., 1])
     true = (rng.random(200)[:, None] > np.cumsum([0.4, 0.3, 0.2, 0.05])).sum(axis=1)
-    truth = middle[np.arange(200), true] + rng.normal(0, 0.5, (200, 2))
+    truth = centroid[np.arange(200), true] + rng.normal(0, 0.5, (200, 2))
     vectors = rng.normal(size=(200, 16)).astype(np.float32) + 3
     coarser, neighbours = np.array([[0, 0, 0, 1, 1, 1, 1, 1]]), nearest_photos(index, vectors)
     chosen = fit(FREE, index, vectors, candidates, truth, neighbours, coarser, alone(200))

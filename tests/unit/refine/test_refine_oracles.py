@@ -10,7 +10,7 @@ from homing.refine import readout, retrieve, search
 from homing.refine.fit import SURE, errors_km, fit, fit_gate, is_clear_gain, loss
 from homing.refine.index import RefineIndex, build_index, cluster_places, unit_length
 from homing.refine.readout import best_score, hierarchical, median_point, mode_mean, nodes_above
-from homing.refine.retrieve import Lists, Neighbours, build_lists, gated, nearest_photos
+from homing.refine.retrieve import InvertedLists, Neighbours, build_lists, gated, nearest_photos
 from homing.refine.search import Candidates, refine
 
 EARTH_KM = 6371.0088
@@ -162,7 +162,7 @@ def test_blocks_of_photos_change_nothing(scattered, monkeypatch):
     whole, neighbours = refine(scattered[2], vectors, asked, 0.3, 5000), nearest_photos(scattered[2], vectors)
     monkeypatch.setattr(search, "BLOCK", 7)
     monkeypatch.setattr(retrieve, "BLOCK", 11)
-    monkeypatch.setattr(retrieve, "QUERIES", 7)
+    monkeypatch.setattr(retrieve, "QUERY_BLOCK", 7)
     pieces, again = refine(scattered[2], vectors, asked, 0.3, 5000), nearest_photos(scattered[2], vectors)
     for name in ("cell_id", "latitude", "longitude"):
         np.testing.assert_array_equal(getattr(whole, name), getattr(pieces, name))
@@ -256,6 +256,13 @@ def test_blocks_of_vectors_change_nothing_in_the_index(monkeypatch):
     np.testing.assert_allclose(whole.prototype_vectors, pieces.prototype_vectors, atol=2e-3)
 
 
+def test_an_index_of_no_photos_answers_with_none():
+    nothing = index_of(np.zeros((0, 2)), np.zeros((0, 6), np.float32), np.zeros(0, int))
+    assert len(nothing.prototypes) == len(nothing.members) == 0
+    assert nothing.prototype_vectors.shape == nothing.member_vectors.shape == (0, 6)
+    assert nearest_photos(nothing, np.ones((2, 6))).row.tolist() == [-1, -1]
+
+
 def test_of_equally_similar_photos_the_first_answers(monkeypatch):
     vectors = np.tile(np.array([[1.0, 0, 0], [0, 1, 0]], dtype=np.float32), (20, 1))
     places = np.stack([np.linspace(-60, 60, 40), np.linspace(-170, 170, 40)], axis=1)
@@ -263,7 +270,9 @@ def test_of_equally_similar_photos_the_first_answers(monkeypatch):
     for block in (retrieve.BLOCK, 3):
         monkeypatch.setattr(retrieve, "BLOCK", block)
         assert nearest_photos(index, vectors[:2]).row.tolist() == [0, 1]
-    backwards = Lists(np.array([[1.0, 0, 0], [0, 1, 0]], np.float32), np.arange(40)[::-1].copy(), np.array([0, 20, 40]))
+    backwards = InvertedLists(
+        np.array([[1.0, 0, 0], [0, 1, 0]], np.float32), np.arange(40)[::-1].copy(), np.array([0, 20, 40])
+    )
     assert sorted(nearest_photos(index, vectors[:2], backwards).row % 2) == [0, 1]
 
 
@@ -356,3 +365,10 @@ def test_each_parameter_is_the_best_on_its_list(scattered):
     assert chosen["mode_radius_km"] == first_best(fitting.MODE_RADII_KM, lambda value: mode_mean(refined, value))
     assert chosen["median"]["refined"] == np.median(errors_km(refined, truth))
     assert chosen["median"]["classifier"] == np.median(errors_km(asked, truth)) and chosen["photos"] == 80
+    gated_too = fit(
+        free | {"gate_similarity": None}, index, queries, asked, truth, neighbours, coarser, np.full(80, -1)
+    )
+    found = index.members[["latitude", "longitude"]].to_numpy()[neighbours.row]
+    found_km = km(found[:, 0], found[:, 1], truth[:, 0], truth[:, 1])
+    expected = fit_gate(neighbours.similarity, found_km, errors_km(refined, truth), "median", np.full(80, -1))
+    assert gated_too["gate_similarity"] == expected

@@ -1,4 +1,4 @@
-"""What is fitted is fitted on the validation photos alone: the rules' own scripts on tables of a small run."""
+"""Parameters are fitted on validation photos only: the scripts of the rules, run on the tables of a small run."""
 
 import json
 import subprocess
@@ -26,7 +26,7 @@ NAMES = ("photos", "splits", "assignments", "hierarchy")
 FILES = {name: f"{name}.parquet" for name in (*NAMES, "photo_ids")} | {"vectors": "vectors.npy", "model": "finetuned"}
 STEPS = {  # as rules/refine.smk has them: what each rule adds, and the photo set where one is named
     "calibrate_classifier": ({"calibration": "calibration.json"}, None),
-    "predict_photos": ({"predictions": "classifier.parquet", "tasks": "tasks.parquet"}, "val"),
+    "predict_photos": ({"classifier": "classifier.parquet", "tasks": "tasks.parquet"}, "val"),
     "build_refine_index": ({"index": "index"}, None),
     "fit_refinement": ({"fitted": "refine.json"}, None),
 }
@@ -35,9 +35,11 @@ RUN = """
 import json, os, runpy, sys
 from types import SimpleNamespace
 import homing.model.geolocator, homing.optics
+class Named(dict):
+    __getattr__ = dict.__getitem__
 for rule, script, files, output, photo_set, refine in json.loads(sys.argv[1]):
     snakemake = SimpleNamespace(
-        input=SimpleNamespace(**files), output=SimpleNamespace(**output), log=[f"{rule}.log"], rule=rule,
+        input=Named(files), output=Named(output), log=[f"{rule}.log"], rule=rule,
         wildcards=SimpleNamespace(photo_set=photo_set), resources={"attempt": 1},
         params=SimpleNamespace(settings={"config": {"refine": refine, "seed": 1}}),
     )
@@ -50,13 +52,13 @@ for rule, script, files, output, photo_set, refine in json.loads(sys.argv[1]):
 
 
 def small_run(folder: Path) -> None:
-    """Photos of six cells, their embeddings, a classifier that knows a little, and splits of all three kinds."""
+    """Write photos of six cells, their embeddings, a weak classifier, and splits of all three kinds."""
     rng = np.random.default_rng(0)
     ids = [f"p{number:03d}" for number in range(PHOTOS)]
     cell = rng.integers(0, CELLS, PHOTOS)
-    middles = np.column_stack([rng.uniform(-50, 50, CELLS), rng.uniform(-150, 150, CELLS)])
+    centroids = np.column_stack([rng.uniform(-50, 50, CELLS), rng.uniform(-150, 150, CELLS)])
     looks = rng.normal(size=(CELLS, DIMENSION))
-    places = middles[cell] + rng.normal(0, 2, (PHOTOS, 2))
+    places = centroids[cell] + rng.normal(0, 2, (PHOTOS, 2))
     photos = pd.DataFrame({"photo_id": ids, "latitude": places[:, 0], "longitude": places[:, 1], "views": 1})
     tables.write(folder / "photos.parquet", photos.assign(author=[f"a{n // 3}" for n in range(PHOTOS)]), "photos")
     split = np.resize(["train", "train", "val", "test"], PHOTOS)
@@ -72,12 +74,12 @@ def small_run(folder: Path) -> None:
     heads = GeoHeads(DIMENSION, CELLS)
     heads.cell.weight.data = heads.cell.weight.data.new_tensor(3 * looks)
     scales = LabelScales(dict.fromkeys(REGRESSIONS, 0.0), dict.fromkeys(REGRESSIONS, 1.0))
-    cells = pd.DataFrame({"cell_id": range(CELLS), "latitude": middles[:, 0], "longitude": middles[:, 1]})
+    cells = pd.DataFrame({"cell_id": range(CELLS), "latitude": centroids[:, 0], "longitude": centroids[:, 1]})
     save_geolocator(folder / "finetuned", Geolocator(heads, scales, cells, "mean", Preprocessing(16)), False)
 
 
 def fitted(folder: Path) -> dict[str, bytes]:
-    """The fitted files, by the scripts of the rules, one after the other."""
+    """Run the scripts of the rules in order, and return the fitted files."""
     files, jobs = {name: str(folder / path) for name, path in FILES.items()}, []
     for rule, (made, photo_set) in STEPS.items():
         output = {name: str(folder / path) for name, path in made.items()}
@@ -89,7 +91,7 @@ def fitted(folder: Path) -> dict[str, bytes]:
 
 
 def spoil(folder: Path, photo_set: str) -> None:
-    """Other places, cells and embeddings for the photos of one set."""
+    """Change the places, cells and embeddings of the photos of one set."""
     splits = tables.read(folder / "splits.parquet", "splits")
     chosen = (splits["split"] == photo_set).to_numpy()
     photos = tables.read(folder / "photos.parquet", "photos")

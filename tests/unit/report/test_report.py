@@ -11,7 +11,7 @@ import shapely
 from homing.geocells.export import simplified_outlines
 from homing.report.charts import error_curves, loss_curves, reliability, risk_curve, speed_curves, validation_curve
 from homing.report.maps import SHAPES, WORLD, Map, Outline, Window, definitions, outlines_of
-from homing.report.page import duration, environment, km
+from homing.templates import duration, environment, km
 
 
 def parsed(svg: str) -> ElementTree.Element:

@@ -146,12 +146,12 @@ def test_a_disk_that_is_full_loses_nothing(inputs, tmp_path):
 def test_a_lost_shard_and_a_broken_photo_are_named(inputs, tmp_path):
     shards = tmp_path / "shards"
     shards.mkdir()
-    for path in sorted(Path(inputs["shards"]).iterdir()):
+    for path in sorted(Path(inputs["shards"]).glob("*.tar")):
         (shards / path.name).write_bytes(b"\0" * path.stat().st_size)
     broken = train(inputs | {"shards": str(shards)}, tmp_path, "finetune")
     assert broken.status == 1 and "photo 'p0" in broken.error and "import the photos again" in broken.error
-    lost = sorted(shards.iterdir())[-1]
-    for path in Path(inputs["shards"]).iterdir():
+    lost = sorted(shards.glob("*.tar"))[-1]
+    for path in Path(inputs["shards"]).glob("*.tar"):
         (shards / path.name).write_bytes(path.read_bytes())
     lost.unlink()
     missing = train(inputs | {"shards": str(shards)}, tmp_path, "finetune")

@@ -162,6 +162,15 @@ def test_stopped_in_the_middle_of_an_epoch_and_resumed_it_ends_with_the_same_bit
         assert torch.equal(resumed.weights[name], expected), name
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_weights_are_the_same_bytes_on_any_number_of_cores(inputs, unbroken, tmp_path, stage):
+    """A job of two cores decodes with two threads and sums with as many as one of one core: `torch_threads`."""
+    trained = train(inputs, tmp_path / "two", stage, threads=2)
+    assert trained.losses == unbroken[stage].losses
+    for key, expected in unbroken[stage].weights.items():
+        assert torch.equal(trained.weights[key], expected), key
+
+
 def test_what_is_drawn_in_the_module_is_drawn_again_after_a_resume(inputs, unbroken, tmp_path):
     encoder = shutil.copytree(inputs["encoder"], tmp_path / "encoder")
     config = read_json(encoder / "config.json")

@@ -56,13 +56,13 @@ def _merge_small_cells(cells: Cells, country: Country, limits: Limits) -> Cells:
         return own.photos.sum() > limits.max_photos or limits.is_too_wide(own)
 
     regions = _none_if_missing(country.areas["region_id"].iloc[cells.main_areas(country)])
-    land = add_shared_vertices(cells.land)
+    land = add_shared_vertices(cells.land)  # else no borders are found, nor dissolved, between parts of different areas
     groups = merge_small(land, regions, photos, limits.min_photos, limits.max_photos, exceeds_limits)
     number = np.empty(len(cells.land), dtype=np.int64)
     for joined, group in enumerate(groups):
         number[group] = joined
     return Cells(
-        np.array([union(cells.land[group]) for group in groups]),
+        np.array([union(shapely.get_parts(land[group])) for group in groups]),
         number[cells.cell],
         [np.unique(np.concatenate([cells.areas[part] for part in group])) for group in groups],
     )

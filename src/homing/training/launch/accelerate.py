@@ -51,7 +51,7 @@ def launch(module: str, spec: Mapping[str, Any], sizes: Sizes) -> None:
     """
     write_json(spec["path"], spec)
     command = launch_command(module, spec["path"], sizes, job_id=os.environ.get("SLURM_JOB_ID"))
-    environment = os.environ | {"OMP_NUM_THREADS": str(sizes.cores_per_process), "ACCELERATE_USE_CPU": cpu_flag(sizes)}
+    environment = os.environ | {"OMP_NUM_THREADS": str(spec["torch_threads"]), "ACCELERATE_USE_CPU": cpu_flag(sizes)}
     if sys.stderr.isatty():
         environment[TERMINAL] = os.ttyname(sys.stderr.fileno())
     log.info("%s", shlex.join(command))

@@ -45,7 +45,8 @@ def run_stage(module: str, rule: Any) -> None:
         "checkpoint_minutes": launched["checkpoint_minutes"],
         "stop_at": time.time() + 60 * max(1.0, rule.resources.runtime - MARGIN_MINUTES),
         "micro_batch": launched["micro_batch"],
-        "threads": sizes.cores_per_process,
+        "threads": sizes.cores_per_process,  # that decode photos
+        "torch_threads": settings["config"]["torch_threads"],
         "trackers": config["trackers"],
         "reports": str(Path(rule.log[0]).parent / "tensorboard"),
     }

@@ -1,14 +1,10 @@
-"""The templates of the pages, and the number formats that they share."""
+"""The environment of the Jinja templates of pages and model cards, and the number formats they share."""
 
-import base64
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 import jinja2
-from PIL import Image
-
-from homing.photos.images import encode_jpeg
 
 ROUNDING = 1e-9  # sums over areas or photos differ by less from what they should be
 
@@ -98,8 +94,3 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def data_uri(image: Image.Image, side: int) -> str:
-    """Encode a JPEG of at most `side` pixels as a data URI, without metadata."""
-    return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(image, side, 82)).decode("ascii")
