@@ -82,8 +82,8 @@ def median_errors(world: Mapping[str, Any], parts: list[str]) -> dict[str, list[
 def train(folder: Path, config: Mapping[str, Any], runs: list[str]) -> None:
     (folder / "ablation.yaml").write_text(yaml.safe_dump(dict(config)), encoding="utf-8")
     targets = [f"results/runs/{name}/finetuned" for name in runs]
-    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder]
-    command += ["--configfile", folder / "ablation.yaml", "--cores", "2", "--", *targets]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
+    command += ["--configfile", str(folder / "ablation.yaml"), "--cores", "2", "--", *targets]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         raise SystemExit(done.stdout[-5000:])

@@ -9,9 +9,10 @@ import gc
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 from timing import median_seconds, scale_of, show
 from timing.pictures import jpegs
 
-from homing.model.clip import ContrastiveModel, ImageTextModel
+from homing.model.clip import ContrastiveModel, ImageTextModel, train_tokenizer
 from homing.model.encoders import ClipEncoder, use_fused_attention
 from homing.model.heads import Classifier, GeoHeads, known_tasks, task_losses
 from homing.model.images import Preprocessing, normalise
@@ -42,18 +43,14 @@ from homing.training.data.sampler import Batch, DistributedBatchSampler
 from homing.training.data.vectors import EmbeddingInputs, embed_items
 from homing.training.optimiser import Optimizer
 
-try:
-    from homing.training.data.images import ImageLoader
-except ImportError:  # simplejpeg or Pillow is missing
-    ImageLoader = None
-
+CAN_DECODE = all(find_spec(name) for name in ("simplejpeg", "PIL"))
 GPU = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if GPU else "cpu")
 PRECISION = "bf16" if GPU else "no"
 CELLS, EMBEDDED = 11_000, 4_700_000  # of MP-16
 CAPTION_TOKENS = 77
 PARTS = 4  # of a global batch that does not fit at once
-OPTIMISER = {
+OPTIMISER: dict[str, Any] = {
     "learning_rate": 1e-5, "weight_decay": 0.01, "betas": [0.9, 0.98], "epsilon": 1e-6,
     "gradient_clip": 1.0, "mixed_precision": PRECISION,
 }  # fmt: skip
@@ -118,13 +115,13 @@ def main() -> None:
     figures |= {"matmul_tflops": rate} | shares_of_matmul(figures, names, rate)
     figures |= of_the_plain_loop(SIZES[names[0]], steps)
     unmeasured = dict.fromkeys(("loader_images_per_second_per_core", "waiting_share"))
-    figures |= of_the_loader(names[-1], steps, compiled) if ImageLoader else unmeasured
+    figures |= of_the_loader(names[-1], steps, compiled) if CAN_DECODE else unmeasured
     show(figures, as_json)
 
 
 def shares_of_matmul(figures: Mapping[str, Any], names: list[str], rate: float) -> dict[str, float]:
     """What images per second are of the rate of matrix products; under the mode alone, those of the largest size."""
-    shares = {}
+    shares: dict[str, float] = {}
     for mode, name in ((mode, name) for name in names for mode in ("pretrain", "last", "embed")):
         per_second = figures[f"{name}_{mode}_images_per_second"]
         share = figures[f"{name}_{mode}_gflops"] * per_second / (rate * 1e3)
@@ -149,7 +146,13 @@ def seconds(work: Callable[[], object], times: int, warm_up: int = 3 if GPU else
     if not GPU:
         return min(timed(work, time.process_time) for _ in range(times))
     synchronise()
-    return timed(lambda: ([work() for _ in range(times)], synchronise()), time.perf_counter) / times
+
+    def work_to_the_end() -> None:
+        for _ in range(times):
+            work()
+        synchronise()
+
+    return timed(work_to_the_end, time.perf_counter) / times
 
 
 def timed(work: Callable[[], object], clock: Callable[[], float]) -> float:
@@ -217,7 +220,8 @@ def build(size: Size, compiled: bool) -> ImageTextModel:
     use_fused_attention(config)
     torch.manual_seed(0)
     clip = CLIPModel(config)
-    parts = ImageTextModel(clip, None, ClipEncoder(clip.vision_model, Preprocessing(size.side)))
+    tokenizer = train_tokenizer(["A photo."], 300)  # not used
+    parts = ImageTextModel(clip, tokenizer, ClipEncoder(clip.vision_model, Preprocessing(size.side)))
     parts.tune({"compile": compiled})
     return parts
 
@@ -294,7 +298,8 @@ class Steps:
     """Optimiser steps of a stage, as the loop of `homing.training.loop` takes them, without its book-keeping."""
 
     def __init__(self, stage: Pairs | Places, micro_batch: int | None = None) -> None:
-        accelerator, module = Accelerator(cpu=not GPU), stage.module.to(DEVICE).train()
+        accelerator = Accelerator(cpu=not GPU)
+        module: nn.Module = stage.module.to(DEVICE).train()
         module.forward = autocast(DEVICE, PRECISION)(module.forward)
         self.optimizer = Optimizer(module, OPTIMISER, DEVICE)
         wrapped = accelerator.prepare_model(module)
@@ -397,7 +402,7 @@ def of_the_loss(photos: int = 4096, cells: int = 12_000) -> dict[str, float]:
     latitude = latitude.clamp(-90, 90)
     logits = torch.randn(photos, cells, device=DEVICE)
     started = time.perf_counter()
-    smoothed = SmoothedCells(*centroids, 75, "normalised")
+    smoothed = SmoothedCells(centroids[0], centroids[1], 75, "normalised")
     building = time.perf_counter() - started
 
     def by_matrix(values: Tensor) -> Tensor:
@@ -408,15 +413,14 @@ def of_the_loss(photos: int = 4096, cells: int = 12_000) -> dict[str, float]:
         targets = torch.softmax(-(away - away.gather(1, true[:, None])) / 75, dim=1)
         return -(targets * torch.log_softmax(values.double(), dim=1)).sum(dim=1)
 
-    forms = {
+    forms: dict[str, Callable[[Tensor], Tensor]] = {
         "matrix": by_matrix,
         "smoothed": lambda values: smoothed.loss(values, latitude, longitude, true),
         "plain": lambda values: functional.cross_entropy(values, true, reduction="none"),
     }
     results = {name: with_gradient(form, logits) for name, form in forms.items()}
     times = {
-        name: seconds(lambda form=form: with_gradient(form, logits), 10 if GPU else 3, warm_up=1)
-        for name, form in forms.items()
+        name: seconds(partial(with_gradient, form, logits), 10 if GPU else 3, warm_up=1) for name, form in forms.items()
     }
     error = [float((found.double() - exact).abs().max() / exact.abs().max())
              for found, exact in zip(results["smoothed"], results["matrix"], strict=True)]  # fmt: skip
@@ -434,6 +438,7 @@ def with_gradient(form: Callable[[Tensor], Tensor], logits: Tensor) -> tuple[Ten
     values = logits.detach().requires_grad_()
     losses = form(values)
     losses.mean().backward()
+    assert values.grad is not None
     return losses.detach(), values.grad
 
 
@@ -443,7 +448,9 @@ def of_the_plain_loop(size: Size, steps: int) -> dict[str, float]:
     inputs = pinned(pictures(batch, size.side), *captions(batch))
     view = DistributedBatchSampler(batch, batch, 0).local_batch(0, 0, 1)
     ours, preprocessing = Steps(Pairs(build(size, compiled=False))), Preprocessing(size.side)
-    theirs = build(size, compiled=False).model.to(DEVICE).train()
+    encoder = build(size, compiled=False)
+    ContrastiveModel(encoder, sigmoid=False).to(DEVICE).train()
+    theirs = encoder.model
     optimizer = torch.optim.AdamW(theirs.parameters(), lr=1e-5, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.01)
 
     def plain() -> None:
@@ -457,7 +464,7 @@ def of_the_plain_loop(size: Size, steps: int) -> dict[str, float]:
         optimizer.step()
         optimizer.zero_grad()
 
-    taken = {"ours": [], "plain": []}
+    taken: dict[str, list[float]] = {"ours": [], "plain": []}
     for _ in range(3 if GPU else 5):  # in turns, so that others on the machine slow both
         taken["ours"].append(seconds(lambda: ours(view, inputs), steps, warm_up=1))
         taken["plain"].append(seconds(plain, steps, warm_up=1))
@@ -472,7 +479,7 @@ class Stored:
     def __init__(self, photos: list[bytes]) -> None:
         self.photos = photos
 
-    def rows(self, photo_ids: list[str]) -> np.ndarray:
+    def rows(self, photo_ids: Sequence[str]) -> np.ndarray:
         return np.arange(len(photo_ids))
 
     def read_row(self, row: int) -> bytes:
@@ -485,12 +492,13 @@ def of_the_loader(trained: str, steps: int, compiled: bool) -> dict[str, float]:
 
     from PIL import Image
 
+    from homing.training.data.images import ImageLoader
+
     size = SIZES["l14_336"]
     short = size.side * 8 // 7  # shards of 384 pixels
     photos = jpegs(24, short * 4 // 3, short)
-    make = {"side": size.side, "augment": True, "seed": 0, "cache_bytes": 0}
     names = [f"p{number}" for number in range(100_000)]
-    loader, few = ImageLoader(Stored(photos), names, threads=1, **make), np.arange(96)
+    loader, few = ImageLoader(Stored(photos), names, size.side, True, seed=0, threads=1, cache_bytes=0), np.arange(96)
     ours = median_seconds(lambda: loader.batch(few, 0), time.process_time)
 
     def by_pillow() -> None:
@@ -510,6 +518,8 @@ def of_the_loader(trained: str, steps: int, compiled: bool) -> dict[str, float]:
 
 def waiting_share(size: Size, stored: Stored, names: list[str], steps: int, compiled: bool) -> float:
     """The share of the time that pretraining waits for its images, past the first steps."""
+    from homing.training.data.images import ImageLoader
+
     batch = max(1, batch_of(size) // 2)
     loader = ImageLoader(stored, names, size.side, augment=True, seed=0, threads=2, cache_bytes=0)
     step, order = Steps(Pairs(build(size, compiled))), DistributedBatchSampler(len(names), batch, 0)

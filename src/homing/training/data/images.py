@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import simplejpeg
@@ -14,13 +15,28 @@ from homing.model.images import crop, square
 from homing.photos.images import PhotoError, decode_image
 from homing.seeds import photo_rng
 
-if TYPE_CHECKING:
-    from homing.photos.shards import ShardReader
-
 SMALLEST_CROP = 0.8  # of the side
 WHOLE_IMAGE = (0.0, 0.0, 1.0)  # top, left, size
 CACHE_BYTES = 1_500_000_000
 CHUNK = 16  # images per task of a thread
+
+
+class PhotoReader(Protocol):
+    """Reads encoded images by row; `homing.photos.shards.ShardReader` is one."""
+
+    @property
+    def views(self) -> int:
+        """The number of stored views of a photo, in consecutive rows."""
+
+    @property
+    def index_path(self) -> str | Path:
+        """The index, to be named in errors."""
+
+    def rows(self, photo_ids: Sequence[str]) -> np.ndarray:
+        """Return the row (n,) of the first view of each photo, -1 if there is none."""
+
+    def read_row(self, row: int) -> bytes:
+        """Return the bytes of an image."""
 
 
 class ImageLoader:
@@ -32,7 +48,7 @@ class ImageLoader:
 
     def __init__(
         self,
-        reader: "ShardReader",
+        reader: PhotoReader,
         photo_ids: Sequence[str],
         side: int,
         augment: bool,
