@@ -1,5 +1,5 @@
 # make demo   set up and run the demo            make test   run the tests
-# make env    the virtual environment alone      make lint   formats and style
+# make env    the virtual environment alone      make lint   style and types
 # make docs   the site of these pages            make guides run every command of the guides
 # make bench  the timed comparisons              make config write config/config.yaml and docs/configuration.md
 # make structure  rooms, floors, imports         make mutations  do the tests notice a wrong line?
@@ -38,9 +38,10 @@ guides: env
 	$(BIN)/python -m pytest -m guides --numprocesses 2 --dist loadgroup tests/workflow/test_guides.py
 
 lint: env
-	@echo "== Checking style: ruff, snakefmt, config.yaml against its schema"
+	@echo "== Checking style and types: ruff, snakefmt, mypy, config.yaml against its schema"
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check --line-length 120 Snakefile rules
+	$(BIN)/mypy src workflow benchmarks
 	$(BIN)/python -m homing.config.reference --check
 
 format: env
