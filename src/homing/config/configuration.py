@@ -48,13 +48,13 @@ Config = dict[str, Any]
 
 @cache
 def schema() -> Config:
-    """The JSON schema of the configuration."""
+    """Return the JSON schema of the configuration."""
     text = (FOLDER / "schema.yaml").read_text(encoding="utf-8")
     return yaml.CSafeLoader(text).get_single_data()  # safe_load, an eighth of its time
 
 
 def resolve(given: Mapping[str, Any]) -> Config:
-    """The full configuration: defaults, with `given` laid over them, checked. Raises HomingError naming the key."""
+    """Return the defaults with `given` merged over them, validated. Raises HomingError that names the key."""
     config = merge(defaults(), given)
     check(config)
     for name, changes in config["variants"].items():
@@ -72,7 +72,7 @@ def resolve(given: Mapping[str, Any]) -> Config:
 
 
 def defaults() -> Config:
-    """Every key with its default."""
+    """Return every key with its default."""
     return _defaults(schema())
 
 
@@ -88,7 +88,7 @@ def _has_default(node: Mapping[str, Any]) -> bool:
 
 
 def dereference(node: Mapping[str, Any]) -> Config:
-    """A node of the schema with what it refers to written out."""
+    """Return a node of the schema with its `$ref` resolved."""
     if "$ref" not in node:
         return dict(node)
     return schema()["$defs"][node["$ref"].rsplit("/", 1)[1]] | {
@@ -97,7 +97,7 @@ def dereference(node: Mapping[str, Any]) -> Config:
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Config:
-    """`changes` laid over `base`, key by key; lists are replaced whole, and so are data sets.
+    """Return `base` with `changes` merged over it, key by key; lists and data sets are replaced whole.
 
     A new source of a raster does away with the member that was read in the old one.
     """
@@ -114,7 +114,7 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Config:
 
 
 def check(config: Mapping[str, Any], prefix: str = "") -> None:
-    """Raise HomingError with one line naming the first wrong key, what it may be, and the nearest known key."""
+    """Raise HomingError that names the first wrong key, what it may be, and the most similar known key."""
     from jsonschema import Draft202012Validator
 
     errors = sorted(
@@ -149,7 +149,7 @@ def _as_list(value: Any) -> list[str]:
 
 
 def _check_meaning(config: Config, prefix: str) -> None:
-    """What a schema cannot say: keys that must agree with each other."""
+    """Check what a schema cannot express: keys that must agree with each other."""
     cells, datasets, model, run_dataset = config["geocells"], config["datasets"], config["model"], config["run_dataset"]
     pretrained, splits = model["pretrained"], config["splits"]
     problems = [
@@ -181,12 +181,12 @@ def _check_meaning(config: Config, prefix: str) -> None:
 
 
 def runs(config: Config) -> list[str]:
-    """The run and its variants."""
+    """Return the names of the run and its variants."""
     return [config["run"], *config["variants"]]
 
 
 def run_config(config: Config, run: str) -> Config:
-    """The configuration of one run: the variant's keys over the shared ones; a retrieved checkpoint is a folder."""
+    """Return one run's configuration: its variant's keys over the shared ones, a retrieved checkpoint as a folder."""
     chosen = merge(config, config["variants"].get(run, {})) | {"run": run, "variants": {}}
     if source := chosen["model"]["source"]:
         chosen["model"]["pretrained"] = f"results/encoders/{source}"
@@ -194,14 +194,14 @@ def run_config(config: Config, run: str) -> Config:
 
 
 def expand_path(config: Config, path: str) -> str:
-    """`path` with '{mirror}' replaced by the mirror folder."""
+    """Return `path` with '{mirror}' replaced by the mirror folder."""
     if "{mirror}" in path and not config["mirror"]:
         raise HomingError(f"config: {path!r} needs the key 'mirror': the folder with your copy of the data")
     return path.replace("{mirror}", str(config["mirror"]))
 
 
 def used_datasets(config: Config) -> list[str]:
-    """The data sets that some run trains on, shapes its cells with, or is tested on."""
+    """Return the data sets that some run trains on, shapes its cells with, or is tested on."""
     names: dict[str, None] = {}
     for run in runs(config):
         chosen = run_config(config, run)
@@ -211,7 +211,7 @@ def used_datasets(config: Config) -> list[str]:
 
 
 def used_sources(config: Config) -> list[str]:
-    """The `<dataset>/<version>` that the configuration reads."""
+    """Return the `<dataset>/<version>` that the configuration reads."""
     labels = config["labels"]
     places = [value["source"] for value in labels.values() if isinstance(value, dict)] + [labels["driving_side"]]
     photos = [config["datasets"][name].get("source") for name in used_datasets(config)]
@@ -225,7 +225,7 @@ def used_rows(config: Config, sources: list[dict[str, str]]) -> list[dict[str, s
 
 
 def with_members(labels: Config, sources: list[dict[str, str]]) -> Config:
-    """The labels' configuration with the file to read in each raster's archive, as config/sources.csv names it."""
+    """Return the labels' configuration with the file to read in each raster's archive, from config/sources.csv."""
     completed = deepcopy(labels)
     for value in completed.values():
         if isinstance(value, dict) and not value.get("member"):
@@ -235,5 +235,5 @@ def with_members(labels: Config, sources: list[dict[str, str]]) -> Config:
 
 
 def with_paths(config: Config, dataset: Config) -> Config:
-    """A data set's configuration with '{mirror}' written out in its paths."""
+    """Return a data set's configuration with '{mirror}' replaced in its paths."""
     return dataset | {key: expand_path(config, dataset[key]) for key in ("table", "images") if dataset.get(key)}

@@ -25,12 +25,12 @@ message names the key. [Training](training.md) says which keys are batch size, g
 
 
 def leaf(node: Mapping[str, Any]) -> bool:
-    """Whether a node (dereferenced) is a key with a value, and no section of keys."""
+    """Return True if a node (dereferenced) is a key with a value, not a section of keys."""
     return "properties" not in node or "default" in node
 
 
 def config_yaml() -> str:
-    """The text of `config/config.yaml`: every key with its default, its description above it."""
+    """Return the text of `config/config.yaml`: every key with its default, below its description."""
     lines = [
         "# All keys with their defaults, written from config/schema.yaml by `make config`: change defaults there, and",
         "# put your own values into a file of your own: snakemake --configfile my.yaml",
@@ -52,13 +52,13 @@ def _yaml_lines(node: Mapping[str, Any], indent: str) -> Iterator[str]:
 
 
 def flow(value: Any) -> str:
-    """A value as YAML in one line."""
+    """Return a value as YAML in one line."""
     text = yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False, allow_unicode=True)
     return text.removesuffix("...\n").strip()
 
 
 def configuration_page() -> str:
-    """The text of `docs/configuration.md`: a table of keys per section, then the keys of rasters and data sets."""
+    """Return the text of `docs/configuration.md`: tables of keys by section, then those of rasters and data sets."""
     lines = [PAGE_HEAD]
     lines += _table([(name, child) for name, child in _children(schema()) if leaf(child)])
     for name, child in _children(schema()):
@@ -114,7 +114,7 @@ WRITTEN: dict[Path, Callable[[], str]] = {
 
 
 def main(arguments: list[str]) -> int:
-    """Write the files, or with `--check` say which of them is stale."""
+    """Write the files; with `--check`, only report which of them are stale."""
     stale = [path for path, text in WRITTEN.items() if not path.is_file() or path.read_text(encoding="utf-8") != text()]
     if "--check" not in arguments:
         for path in stale:

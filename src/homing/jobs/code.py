@@ -1,11 +1,11 @@
-"""Code that a script's result can depend on, definition by definition, so that an unused line changes no fingerprint.
+"""Fingerprints of code: the definitions that a script's result can depend on.
 
-A script depends on each function, class and constant that it names, and on those that they name in turn: through
-imports at the top or inside a function, and through a module named in a string ("homing.training.pretrain"), as what
-is launched with `python -m`. Of a definition its syntax tree counts, without docstrings and annotations of functions;
-comments and layout do not. Tables of `resources/` and templates that the code names count by content.
+A script depends on every function, class and constant that it names, and on those that they name in turn: through
+imports at the top or inside a function, and through a module named in a string ("homing.training.pretrain"), which is
+launched by `python -m`. A definition counts by its syntax tree without docstrings and annotations of functions.
+Comments, layout and unused definitions do not count. Tables of `resources/` and templates count if the code names them.
 
-The modules of NO_RESULT log, retry, launch and write: a result does not depend on how they do it.
+The modules of NO_RESULT log, retry, launch jobs and write files. They do not count, since no result depends on them.
 
 `python -m homing.jobs.code SCRIPT` prints what counts.
 """
@@ -26,35 +26,35 @@ SOURCE = Path(__file__).resolve().parents[2]
 ANALYSED = f"homing/__pycache__/code.{sys.implementation.cache_tag}.json"
 NO_RESULT = (
     "homing.errors",  # classes of errors
-    "homing.files",  # files appear whole or not at all
+    "homing.files",  # atomic writes
     "homing.jobs",  # logs, retries, workers, fingerprints, provenance
     "homing.training.launch",  # processes
     "homing.training.meter",  # photos per second
     "homing.training.reporter",  # log lines, trackers
 )
-# Decorators that register nothing: what they decorate counts where it is named. With others it counts at import.
+# Decorators without side effects. A definition with any other decorator counts wherever its module is imported.
 PLAIN_DECORATORS = {
     "cache", "cached_property", "classmethod", "contextmanager", "dataclass", "jit", "lru_cache", "njit", "no_grad",
     "overload", "property", "staticmethod", "vectorize", "wraps",
 }  # fmt: skip
-AT_IMPORT = ""  # the name of what a module runs when it is imported, whatever is used of it
+AT_IMPORT = ""  # stands for the statements that run when a module is imported
 WHOLE = "*"
 
 
 def share_library() -> None:
-    """Let the jobs that this process starts import the same library."""
+    """Let jobs that this process starts import the same library."""
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")]))
 
 
 @cache
 def fingerprint(script: str | Path) -> str:
-    """Hex digest of all that counts of a script: its code, the definitions it reaches, their tables and templates."""
+    """Return a hex digest of everything that counts for a script: definitions, tables and templates."""
     content = {name: sorted(digests.items()) for name, digests in what_counts(script).items()}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def what_counts(script: str | Path) -> dict[str, dict[str, str]]:
-    """Per file (relative to the library) the definitions that count with their digests; files count by content."""
+    """Return file (relative to the library) -> definition -> digest; tables and templates count as a whole."""
     analysed = _analysed(SOURCE)
     found: dict[str, dict[str, str]] = {}
     facts: set[Path] = set()
@@ -69,7 +69,7 @@ def what_counts(script: str | Path) -> dict[str, dict[str, str]]:
 
 
 def reachable(script: str | Path) -> dict[Path, set[str]]:
-    """The homing modules that `script` reaches, itself the first, and of each the names of the definitions."""
+    """Return the files that a script reaches, itself included, with the names of the definitions it reaches in each."""
     script = Path(script)
     found: dict[Path, set[str]] = {script: set()}
     waiting = [(script, WHOLE)]
@@ -77,7 +77,7 @@ def reachable(script: str | Path) -> dict[Path, set[str]]:
         path, name = waiting.pop()
         module = _analysed(SOURCE).of(path)
         names = set(module.units) if name == WHOLE else {name} & set(module.units)
-        if path not in found:  # its import runs it, and the packages it lies in
+        if path not in found:  # importing it runs its packages and its own statements
             found[path] = set()
             names.add(AT_IMPORT)
             waiting += [(parent / "__init__.py", AT_IMPORT) for parent in _packages(path)]
@@ -89,25 +89,25 @@ def reachable(script: str | Path) -> dict[Path, set[str]]:
 
 @dataclass
 class Unit:
-    """A top-level definition: what it names, and the digest of its syntax tree."""
+    """A top-level definition: the digest of its syntax tree, and what it names."""
 
     digest: str = ""
     names: set[str] = field(default_factory=set)  # plain names
     attributes: set[tuple[str, str]] = field(default_factory=set)  # name.attribute
     strings: set[str] = field(default_factory=set)
-    imports: dict[str, tuple[str, str]] = field(default_factory=dict)  # inside it: alias -> (module, name)
+    imports: dict[str, tuple[str, str]] = field(default_factory=dict)  # inside it, as of Module
 
 
 @dataclass
 class Module:
-    """A module's definitions by name, and its imports: alias -> (module, name, or "" for the module itself)."""
+    """A module's definitions by name, and its imports: alias -> (module, name), or (module, "") for a module itself."""
 
     units: dict[str, Unit] = field(default_factory=dict)
     imports: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def _uses(path: Path, module: Module, unit: Unit) -> Iterator[tuple[Path, str]]:
-    """What a unit names: definitions of its own module, and of others."""
+    """Yield the definitions that a unit names, of its own module and of others."""
     imports = module.imports | unit.imports
     for name in unit.names:
         if name in imports:
@@ -119,7 +119,7 @@ def _uses(path: Path, module: Module, unit: Unit) -> Iterator[tuple[Path, str]]:
             yield from _resolved(*imports[name], attribute)
         elif name in module.units:
             yield path, name
-    for alias, target in unit.imports.items():  # runs the module, even if no name of it is used
+    for alias, target in unit.imports.items():  # the import runs the module, even if no name is used
         yield from _resolved(*target, WHOLE if "." in alias else AT_IMPORT)
     for text in unit.strings:
         if text.startswith("homing.") and (launched := _module_file(text)):
@@ -127,7 +127,7 @@ def _uses(path: Path, module: Module, unit: Unit) -> Iterator[tuple[Path, str]]:
 
 
 def _resolved(module: str, name: str, attribute: str) -> Iterator[tuple[Path, str]]:
-    """The definitions behind an import: `attribute` is what is used of a module, AT_IMPORT only that it is imported."""
+    """Yield the definitions behind an import. attribute: what is used of a module; AT_IMPORT if it is only imported."""
     if not _is_ours(module, name):
         return
     if name and (inner := _module_file(f"{module}.{name}")):
@@ -140,14 +140,14 @@ def _resolved(module: str, name: str, attribute: str) -> Iterator[tuple[Path, st
 
 
 def _passed_on(path: Path, name: str) -> Iterator[tuple[Path, str]]:
-    """A name that a module has only imported, as __init__.py may."""
+    """Yield the definition of a name that a module re-exports."""
     module = _analysed(SOURCE).of(path)
     if name in module.imports and name not in module.units:
         yield from _resolved(*module.imports[name], WHOLE)
 
 
 def _facts(path: Path, strings: set[str]) -> Iterator[Path]:
-    """The tables of `resources/` that a definition names, and all templates beside it if it names one."""
+    """Yield the tables of `resources/` that a definition names, and all templates of its folder if it names one."""
     for text in strings:
         if text.endswith(".j2"):
             yield from path.parent.glob("templates/*")
@@ -158,9 +158,9 @@ def _facts(path: Path, strings: set[str]) -> Iterator[Path]:
 
 
 class Analysed:
-    """What was found in each source, kept beside Python's bytecode: parsing is most of the time that a plan takes.
+    """The analysis of each source, cached beside Python's bytecode, since parsing takes most of the time of a dry run.
 
-    It holds as long as the bytes of the source, and of this module, are the same.
+    An entry is valid as long as the bytes of the source and of this module are the same.
     """
 
     def __init__(self, path: Path) -> None:
@@ -170,7 +170,7 @@ class Analysed:
         self.is_new = False
 
     def of(self, source: Path) -> Module:
-        """The definitions of a source."""
+        """Return the definitions of a source."""
         if source not in self.modules:
             content = _content(source)
             name = _name(source)
@@ -181,7 +181,7 @@ class Analysed:
         return self.modules[source]
 
     def keep(self) -> None:
-        """Write down what is new; a library that belongs to somebody else is left as it is."""
+        """Save new entries, if the library's folder is writable."""
         if self.is_new and os.access(SOURCE / "homing", os.W_OK):
             with atomic_path(self.path) as partial:
                 partial.write_text(json.dumps(self.kept), encoding="utf-8")
@@ -189,7 +189,7 @@ class Analysed:
 
 
 def analyse(tree: ast.Module) -> Module:
-    """The definitions of a module and its imports."""
+    """Return the definitions and imports of a module."""
     module = Module({AT_IMPORT: Unit()})
     for statement in tree.body:
         if isinstance(statement, ast.Import | ast.ImportFrom):
@@ -215,7 +215,7 @@ def analyse(tree: ast.Module) -> Module:
 
 
 def _defined(statement: ast.stmt) -> list[str]:
-    """The names that a statement defines; AT_IMPORT where it does more than that."""
+    """Return the names that a statement defines, and AT_IMPORT if it has other effects."""
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         plain = all(_last_name(decorator) in PLAIN_DECORATORS for decorator in statement.decorator_list)
         return [statement.name] if plain else [statement.name, AT_IMPORT]
@@ -239,7 +239,7 @@ def _last_name(decorator: ast.expr) -> str:
 
 
 def _add(unit: Unit, statement: ast.stmt) -> None:
-    """Add a statement's digest, and what it names, to a unit."""
+    """Add the digest of a statement, and what it names, to a unit."""
     statement = _bare(statement)
     unit.digest = hashlib.sha256((unit.digest + ast.dump(statement)).encode()).hexdigest()
     bases = set()  # names of which only an attribute is used
@@ -256,7 +256,7 @@ def _add(unit: Unit, statement: ast.stmt) -> None:
 
 
 def _bare(statement: ast.stmt) -> ast.stmt:
-    """Without docstrings and the annotations of functions, which change no result."""
+    """Remove docstrings and the annotations of functions, which change no result."""
     for node in ast.walk(statement):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             node.returns = None
@@ -268,7 +268,7 @@ def _bare(statement: ast.stmt) -> ast.stmt:
 
 
 def _imports(statement: ast.Import | ast.ImportFrom) -> dict[str, tuple[str, str]]:
-    """What aliases stand for: (module, name), or (module, "") for a module itself."""
+    """Return alias -> (module, name), or (module, "") for a module itself."""
     if isinstance(statement, ast.Import):
         return {alias.asname or alias.name: (alias.name, "") for alias in statement.names}
     module = "." * statement.level + (statement.module or "")
@@ -276,7 +276,7 @@ def _imports(statement: ast.Import | ast.ImportFrom) -> dict[str, tuple[str, str
 
 
 def _is_ours(module: str, name: str) -> bool:
-    """True for a module of the library whose code can change a result."""
+    """Return True for code of the library that can change a result."""
     path = f"{module}.{name}" if name else module
     return module.split(".")[0] == "homing" and not any(f"{path}.".startswith(f"{room}.") for room in NO_RESULT)
 
@@ -315,7 +315,7 @@ def _content(source: Path) -> str:
 
 
 def _packages(path: Path) -> list[Path]:
-    """The folders of the packages that a module of the library lies in."""
+    """Return the folders of a module's packages."""
     return [parent for parent in path.parents if parent.is_relative_to(SOURCE / "homing")]
 
 

@@ -1,8 +1,8 @@
-"""What counts as the same input, decided here alone: files by their content, jobs by manifests of their outputs.
+"""The one definition of "the same input": files by content, the outputs of a job by its manifest.
 
-A job's manifest lists its outputs with bytes and SHA-256. It is small, so that Snakemake itself compares its content;
-the outputs stand beside it as `ancient` inputs, whose dates do not count. What is large is read once, by the job that
-made it. Code and the tables it reads: `homing.jobs.code`.
+A manifest lists the outputs of a job with bytes and SHA-256. It is small, so Snakemake itself compares its content. A
+rule takes the outputs of another as `ancient` inputs, whose dates Snakemake ignores, beside the manifest. A large file
+is hashed once, by the job that wrote it. `homing.jobs.code` does the same for code and the tables it reads.
 """
 
 import hashlib
@@ -19,9 +19,9 @@ SUMS = "SHA256SUMS"  # in a folder: its files' sums, as `sha256sum` writes and c
 
 
 def of_file(path: str | Path) -> str:
-    """Hex SHA-256 of a file's content, or of a folder's names and contents.
+    """Return the hex SHA-256 of a file's content, or a digest of a folder's names and contents.
 
-    What a manifest lists with the same size is not read again. Raises FileNotFoundError.
+    A file that a manifest lists with the same size is not read again. Raises FileNotFoundError.
     """
     path = Path(path)
     entry = _listed(path)
@@ -31,7 +31,7 @@ def of_file(path: str | Path) -> str:
 
 
 def content_of(path: str | Path) -> str:
-    """The same, read from the file. A folder with SHA256SUMS is described by it."""
+    """Return the same without manifests. A folder that holds SHA256SUMS is described by that file."""
     path = Path(path)
     if not path.is_dir():
         return sha256(path)
@@ -41,15 +41,15 @@ def content_of(path: str | Path) -> str:
 
 
 def of_listing(path: str | Path) -> str:
-    """Hex digest of the names and sizes of a file or of a folder's files: for images of users, which are not read."""
+    """Return a digest of the names and sizes of a folder's files, or of a file: users' images are not read."""
     path = Path(path)
     return of_values([[os.path.relpath(file, path), file.stat().st_size] for file in _files(path)])
 
 
 def of_inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """What a job's inputs are, by name: content of the manifests and of the files that have none.
+    """Return the SHA-256 of a job's inputs by name, as lists.
 
-    inputs: name -> path or list of paths, as `snakemake.input` has them.
+    inputs: name -> path or list of paths, as in `snakemake.input`.
     """
     described: dict[str, Any] = {}
     for name, value in inputs.items():
@@ -59,12 +59,12 @@ def of_inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def of_values(values: Any) -> str:
-    """Hex digest of what JSON can hold."""
+    """Return a hex digest of values that JSON can hold."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def write_manifest(manifest: str | Path, outputs: Iterable[str | Path]) -> None:
-    """List the outputs of a job with bytes and SHA-256; names are relative to the folder above `manifests/`."""
+    """Write bytes and SHA-256 of a job's outputs; names are relative to the folder above `manifests/`."""
     home = Path(manifest).parent.parent
     entries = [
         {"file": os.path.relpath(path, home), "bytes": size_of(Path(path)), "sha256": content_of(path)}
@@ -74,7 +74,7 @@ def write_manifest(manifest: str | Path, outputs: Iterable[str | Path]) -> None:
 
 
 def write_sums(folder: Path, sums: Mapping[str, str] | None = None) -> None:
-    """Write SHA256SUMS of a folder's files; `sums` (name -> SHA-256) are taken as they are, other files are read."""
+    """Write SHA256SUMS of a folder's files. sums: name -> SHA-256 of files that need not be read."""
     known = dict(sums or {})
     names = [str(file.relative_to(folder)) for file in _files(folder)]
     lines = [f"{known.get(name) or sha256(folder / name)}  {name}\n" for name in names]
@@ -88,14 +88,14 @@ def read_sums(folder: Path) -> dict[str, str]:
 
 
 def missing_outputs(folders: Iterable[str | Path]) -> list[Path]:
-    """Return the outputs that manifests below these folders list, and that are gone."""
+    """Return the outputs that manifests below these folders list but that do not exist."""
     manifests = [path for folder in folders for path in sorted(Path(folder).rglob("manifests/*.json"))]
     listed = [path.parent.parent / entry["file"] for path in manifests for entry in _entries(path)]
     return [path for path in listed if not path.exists()]
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files of a folder."""
+    """Return the bytes of a file, or of all files of a folder."""
     return sum(file.stat().st_size for file in _files(path))
 
 
@@ -107,7 +107,7 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _listed(path: Path) -> dict[str, Any] | None:
-    """The entry of a file in a manifest of its folder, or of a folder above it."""
+    """Return the entry of a file in a manifest of its folder or of a folder above it."""
     for home in list(path.parents)[:3]:
         for manifest in sorted((home / "manifests").glob("*.json")):
             for entry in _entries(manifest):
@@ -124,5 +124,5 @@ def _entries(manifest: str | Path) -> list[dict[str, Any]]:
 @cache
 def _read_entries(manifest: str, _modified: int, _bytes: int) -> list[dict[str, Any]]:
     content = read_json(manifest)
-    entries = content if isinstance(content, list) else [content]  # that of a raw file describes one file
+    entries = content if isinstance(content, list) else [content]  # a raw file has a manifest of its own
     return [entry for entry in entries if isinstance(entry, dict) and {"file", "bytes", "sha256"} <= entry.keys()]

@@ -1,4 +1,4 @@
-"""What every rule's script shares: a log, the rule's settings, and errors of one line."""
+"""What the script of every rule shares: the log, the rule's settings, one-line errors, the manifest of its outputs."""
 
 import logging
 import os
@@ -17,7 +17,7 @@ log = logging.getLogger("homing")
 
 
 def start_log(path: str | Path | None = None, line: str = "%(asctime)s %(message)s") -> None:
-    """Log to stderr, and to the file `path` when given; `line` is the format of a message."""
+    """Log to stderr and, if given, to the file `path`. line: format of a message."""
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     if path:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -27,11 +27,11 @@ def start_log(path: str | Path | None = None, line: str = "%(asctime)s %(message
 
 @contextmanager
 def job(snakemake) -> Iterator[dict]:
-    """Run the body of a rule's script: yields the rule's slice of the configuration.
+    """Run the body of a rule's script; yields the rule's slice of the configuration.
 
-    A HomingError, or a disk that is full, ends the job with its one line and status 1; anything else is a defect and
-    keeps its traceback, in the log too. A retry ends as the try before it where it may hope for nothing else. The
-    process ends with the body: a script has nothing after it.
+    A HomingError or a full disk ends the job with one line and status 1. Any other exception is a defect: its traceback
+    goes to the log too. A retry ends at once if the attempt before it failed for good (`homing.jobs.retries`). The
+    process exits after the body, so nothing may follow it in a script.
     """
     path = snakemake.log[0]
     if ended := recall(path, attempt=int(snakemake.resources.get("attempt", 1))):
@@ -54,17 +54,17 @@ def job(snakemake) -> Iterator[dict]:
 
 
 def _list_outputs(output) -> None:
-    """Write the manifest of a job's outputs, for rules that have one and a script that has not written it."""
+    """Write the manifest of a job's outputs, if its rule declares one and its script has not written it."""
     manifest = output.get("manifest")
     if manifest and not Path(manifest).exists():
         write_manifest(manifest, [path for path in output if path != manifest])
 
 
 def _leave() -> None:
-    """End the process at once, its outputs being whole.
+    """Exit without Python's shutdown, now that all outputs are written.
 
-    While Python shuts down, a thread of Arrow that is still awake aborts it now and then (apache/arrow#34314); a job
-    that has done its work must not fail by that.
+    A thread of Arrow that is still running can abort the shutdown (apache/arrow#34314), which must not fail a job that
+    has done its work.
     """
     logging.shutdown()
     sys.stdout.flush()

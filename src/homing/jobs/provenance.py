@@ -1,4 +1,4 @@
-"""What a run was made with."""
+"""Provenance of a run: configuration, package versions, commit."""
 
 import platform
 import subprocess
@@ -13,7 +13,7 @@ PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that matter, where they are installed."""
+    """Return the versions of Python and of the packages that matter, if installed."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -24,7 +24,7 @@ def versions() -> dict[str, str]:
 
 
 def git_commit(folder: str | Path) -> str | None:
-    """The commit of the code, with "-dirty" when files differ from it; None outside a git checkout."""
+    """Return the commit of the code, with "-dirty" if files differ from it; None outside a git checkout."""
     command = ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
         result = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -34,5 +34,5 @@ def git_commit(folder: str | Path) -> str | None:
 
 
 def provenance(config: dict[str, Any], folder: str | Path) -> dict[str, Any]:
-    """The content of provenance.json: resolved configuration, versions, commit."""
+    """Return the content of provenance.json: resolved configuration, versions, commit."""
     return {"config": config, "versions": versions(), "git_commit": git_commit(folder)}

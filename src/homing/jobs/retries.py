@@ -1,8 +1,8 @@
-"""What a retry may hope for.
+"""Retries only where they can help.
 
-Snakemake tries a failed job again whatever it failed of, a lost node or a lost shard. A try that ends with an error
-that comes again for sure therefore keeps its log, and the tries after it end with that log at once. Whoever runs
-Snakemake again begins with a first try, which forgets what was kept.
+Snakemake retries a failed job whatever the reason, a lost node or a missing file. An attempt that fails with an
+error that is certain to recur keeps its log, and the following attempts end at once with that log. A new call of
+Snakemake starts with attempt 1, which discards the kept log.
 """
 
 import shutil
@@ -13,16 +13,16 @@ from homing.files import atomic_path
 
 
 def remember(log: str | Path, error: HomingError) -> None:
-    """Keep the log of a try that ended with this error, unless the next one may end otherwise."""
+    """Keep the log of an attempt that ended with `error`, unless the error is transient."""
     if not isinstance(error, TransientError):
         with atomic_path(kept_log(log)) as partial:
             shutil.copyfile(log, partial)
 
 
 def recall(log: str | Path, attempt: int) -> str | None:
-    """The last line of an earlier try that ended for good, with its log in place again; None where none has.
+    """Restore the log of an earlier attempt that failed for good and return its last line; None if there is none.
 
-    attempt: 1 for the first try.
+    attempt: number of this attempt, from 1.
     """
     kept = kept_log(log)
     if attempt == 1:
@@ -34,5 +34,5 @@ def recall(log: str | Path, attempt: int) -> str | None:
 
 
 def kept_log(log: str | Path) -> Path:
-    """Where the log is kept: Snakemake removes the log itself before each try."""
+    """Return the path of the kept log; Snakemake removes the log itself before each attempt."""
     return Path(log).with_suffix(".failed.log")

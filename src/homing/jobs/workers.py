@@ -1,6 +1,6 @@
-"""Work side by side: a Dask cluster within a job, and threads that leave their core while they wait.
+"""Parallel work within a job: a local Dask cluster, and OpenMP threads that sleep while they wait.
 
-The cluster is of processes of one thread each, whose functions lie in importable modules.
+The workers are processes with one thread each. Functions that they run must lie in importable modules.
 """
 
 import logging
@@ -18,19 +18,19 @@ log = logging.getLogger(__name__)
 
 
 def let_threads_sleep() -> None:
-    """Tell OpenMP so, before a library of it is loaded, here and in what this process starts; unless told otherwise.
+    """Set OMP_WAIT_POLICY=PASSIVE for this process and its children, unless it is set. Call before OpenMP is loaded.
 
-    Its threads turn in circles while they wait for each other. Where others work too, a thread that waits holds the
-    core of the one it waits for, and a small model trains ten times slower.
+    By default OpenMP's threads spin while they wait for each other. On a busy machine a spinning thread holds the core
+    of the thread it waits for, and a small model trains ten times slower.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def run(function: Callable[..., Any], tasks: Sequence[tuple], workers: int) -> list[Any]:
-    """The results of `function(*task)` for each task, in their order; begun in it too, so the longest should be first.
+    """Return the results of `function(*task)` in the order of the tasks, which start in that order: long ones first.
 
-    A task whose worker died is done again by another. A HomingError of a task is raised here as it was. Dask's own
-    watch over memory is off: it counts files mapped into memory, and would halt workers that use little.
+    A task whose worker died is retried by another worker. A HomingError of a task is raised here. Dask's memory
+    management is off: it counts memory-mapped files and would pause workers that use little memory.
     """
     import dask
     from dask.distributed import Client, KilledWorker, LocalCluster
@@ -71,12 +71,12 @@ def _answer(function: Callable[..., Any], task: tuple) -> Any:
         return function(*task)
     except HomingError as error:
         message = str(error)
-    raise HomingError(message)  # anew, outside: what GDAL raised before it cannot be sent to another process
+    raise HomingError(message)  # a new one: its cause, an error of GDAL, cannot be pickled
 
 
 @contextmanager
 def _main_module_hidden() -> Iterator[None]:
-    """New processes run the main module again, unless it stands under a guard. A rule's script does not."""
+    """Hide the main module: new processes would run it again, since a rule's script has no `__main__` guard."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:

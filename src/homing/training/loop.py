@@ -32,9 +32,7 @@ from homing.training.resume import check_not_superseded, checkpoint_state, find_
 log = logging.getLogger(__name__)
 
 LOGGED_POINTS = 200
-MEMORY_PROBES = (
-    2  # steps before which the micro-batch is fitted; from the second on, the optimiser's state is in memory
-)
+MEMORY_PROBES = 2  # first steps that fit the micro-batch: from the second on, the optimiser's state is in memory
 
 
 class Trainer:
