@@ -107,7 +107,7 @@ def test_a_job_that_loses_a_process_and_its_node_and_is_cancelled_ends_with_the_
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("lose_the_numbers", "no weights were changed"), ("lose_a_shard", "missing shard; import the photos again")],
+    [("lose_the_numbers", "are unaffected"), ("lose_a_shard", "missing shard; import the photos again")],
 )
 def test_an_error_that_comes_again_is_met_by_one_launch_and_told_by_the_retry(seen, name, message):
     found = seen["errors"][name]
@@ -121,7 +121,7 @@ def test_a_full_disk_ends_in_one_error_and_the_next_job_goes_on_to_the_same_bits
     found = seen["errors"]["fill_the_disk"]
     assert found["status"] == 0 and len(found["job_seconds"]) == 2, found
     (error,) = found["errors"]
-    assert "no space left for the checkpoint of step 2; that of step 1 is whole" in error
+    assert "no space left for the checkpoint of step 2; the one of step 1 is intact" in error
     assert "resumed at step 1 of" in found["log"]
     run = trainings / "fill_the_disk/results/runs/demo"
     for name in ("finetuned/heads.safetensors", "finetuned/encoder/model.safetensors"):
