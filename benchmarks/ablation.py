@@ -17,6 +17,7 @@ import yaml
 from timing import sample_folder
 
 from homing.config.configuration import merge
+from homing.files import read_json_lines
 from homing.shipped import ROOT
 from homing.tasks import TASKS
 
@@ -90,7 +91,7 @@ def train(folder: Path, config: Mapping[str, Any], runs: list[str]) -> None:
 
 
 def best(history: Path) -> float:
-    rows = [json.loads(line) for line in history.read_text(encoding="utf-8").splitlines()]
+    rows = read_json_lines(history)
     return min(row["val_median_km"] for row in rows if row.get("val_median_km") is not None)
 
 

@@ -13,18 +13,33 @@ RUNS = configuration.runs(CONFIG)
 def settings(script, *keys, methods=()):
     """What a job depends on beside its inputs: these dotted keys of the run's configuration, and the script's code.
 
-    ONE dict, since Snakemake compares params as a set of values without names. Keys of a method count only where it is
-    chosen, or is one of `methods`.
+    ONE dict, since Snakemake compares params as a set of values without names. A key may be a function of the wildcards
+    that returns keys. Keys of a method count only where it is chosen, or is one of `methods` (or of what that returns).
     """
     script = HERE / f"workflow/scripts/{script}.py"
-    return lambda wildcards: settings_of(CONFIG, script, keys, wildcards.get("run"), wildcards.get("dataset"), methods)
+
+    def chosen(wildcards):
+        named = [name for key in keys for name in (key(wildcards) if callable(key) else [key])]
+        further = methods(wildcards) if callable(methods) else methods
+        return settings_of(CONFIG, script, named, wildcards.get("run"), wildcards.get("dataset"), further)
+
+    return chosen
 
 
 def made(rule, names, prefix="", **wildcards):
-    """Outputs as inputs: `ancient`, for dates do not count, beside their manifest, whose content does."""
+    """Outputs as inputs: `ancient`, for dates do not count, beside their manifest, whose content does.
+
+    names: of outputs, or input=output where the input has another name. Wildcards with lists of values give lists.
+    """
     output = getattr(rules, rule).output
-    path = lambda name: expand(str(output[name]), allow_missing=True, **wildcards)[0]
-    files = {f"{prefix}{name}": ancient(path(name)) for name in names.split()}
+    several = any(isinstance(value, list) for value in wildcards.values())
+
+    def path(name):
+        paths = expand(str(output[name]), allow_missing=True, **wildcards)
+        return paths if several else paths[0]
+
+    pairs = [name.split("=") if "=" in name else (name, name) for name in names.split()]
+    files = {f"{prefix}{new}": ancient(path(name)) for new, name in pairs}
     return files | {f"{prefix}{rule}_manifest": path("manifest")}
 
 

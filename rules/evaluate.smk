@@ -29,7 +29,7 @@ rule evaluate_predictions:
         mem_mb=size_mb(1000, 20),
         runtime=60,
     params:
-        settings=lambda wildcards: settings("evaluate_predictions", *evaluation_keys(wildcards))(wildcards),
+        settings=settings("evaluate_predictions", evaluation_keys),
     message:
         "Score the {wildcards.photo_set} predictions of run {wildcards.run}"
     script:

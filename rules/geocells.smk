@@ -47,12 +47,12 @@ rule compare_geocells:
         mem_mb=size_mb(4000, 10),
         runtime=240,
     params:
-        settings=lambda wildcards: settings(
+        settings=settings(
             "compare_geocells",
             "compare_geocells",
             *(f"geocells.{key}" for key in COMPARED),
-            methods=of_run(wildcards)["compare_geocells"],
-        )(wildcards),
+            methods=lambda wildcards: of_run(wildcards)["compare_geocells"],
+        ),
     message:
         "Put the geocells of run {wildcards.run} beside other partitions"
     script:

@@ -14,8 +14,7 @@ rule package_model:
         **made("assign_splits", "splits"),
         **made("evaluate_predictions", "metrics", photo_set="test"),
         **made("summarise_run", "summary provenance"),
-        encoder=ancient(rules.pretrain_clip.output.model),
-        encoder_manifest=rules.pretrain_clip.output.manifest,
+        **made("pretrain_clip", "encoder=model"),
         manifests=raw_manifests(*configuration.used_sources(CONFIG)),
     output:
         package=directory("results/runs/{run}/model"),

@@ -78,7 +78,7 @@ rule pretrain_clip:
         runtime=1440,
         attempt=which_try,
     params:
-        settings=lambda wildcards: settings("pretrain_clip", *pretrain_keys(wildcards))(wildcards),
+        settings=settings("pretrain_clip", pretrain_keys),
     message:
         "Pretrain CLIP on the captions of run {wildcards.run}"
     script:
@@ -121,8 +121,7 @@ rule finetune_geolocator:
         unpack(run_labels),
         **made("assign_splits", "splits"),
         **made("make_geocells", "geocells hierarchy assignments"),
-        encoder=ancient(rules.pretrain_clip.output.model),
-        encoder_manifest=rules.pretrain_clip.output.manifest,
+        **made("pretrain_clip", "encoder=model"),
     output:
         model=directory("results/runs/{run}/finetuned"),
         history="results/runs/{run}/finetune_history.jsonl",

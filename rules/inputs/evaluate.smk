@@ -28,8 +28,4 @@ def evaluation_keys(wildcards):
 
 def run_metrics(wildcards):
     """The metrics of a run's photo sets."""
-    files = [made("evaluate_predictions", "metrics", photo_set=photo_set) for photo_set in photo_sets(wildcards.run)]
-    return {
-        "metrics": [one["metrics"] for one in files],
-        "metrics_manifests": [one["evaluate_predictions_manifest"] for one in files],
-    }
+    return made("evaluate_predictions", "metrics", photo_set=photo_sets(wildcards.run))

@@ -14,11 +14,7 @@ def label_inputs(wildcards):
 def label_tiles(wildcards):
     """What other jobs look up of a data set; nothing where one job does it all."""
     count = CONFIG["labels"]["tiles"]
-    tiles = [made("label_tile", "measured", tile=number, tiles=count) for number in range(count)] if count > 1 else []
-    return {
-        "tiles": [tile["measured"] for tile in tiles],
-        "tile_manifests": [tile["label_tile_manifest"] for tile in tiles],
-    }
+    return made("label_tile", "tiles=measured", tile=list(range(count)) if count > 1 else [], tiles=count)
 
 
 def label_mb(wildcards, input):

@@ -11,15 +11,9 @@ def import_parts(wildcards):
     """The folders of the jobs that store the images of a data set, with their manifests; none when it has no images."""
     dataset = CONFIG["datasets"][wildcards.dataset]
     count = dataset.get("parts", 1) if "source" in dataset or dataset.get("images") else 0
-    parts = [made("store_photos", "part", part=f"{number:04d}", parts=f"{count:04d}") for number in range(count)]
-    return {
-        "parts": [part["part"] for part in parts],
-        "part_manifests": [part["store_photos_manifest"] for part in parts],
-    }
+    return made("store_photos", "parts=part", part=[f"{number:04d}" for number in range(count)], parts=f"{count:04d}")
 
 
 def leak_inputs(wildcards):
     """The photos of a run and of its benchmarks, with their image hashes."""
-    names = [run_dataset(wildcards), *of_run(wildcards)["evaluate"]["benchmarks"]]
-    files = [photo_files(name, "photos index") for name in names]
-    return {name: [one[name] for one in files] for name in files[0]}
+    return photo_files([run_dataset(wildcards), *of_run(wildcards)["evaluate"]["benchmarks"]], "photos index")

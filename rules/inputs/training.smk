@@ -21,8 +21,7 @@ def checkpoint_inputs(wildcards):
     if not source:
         return {}
     dataset, version = source.split("/")
-    files = made("convert_checkpoint", "folder", dataset=dataset, version=version)
-    return {"checkpoint": files.pop("folder")} | files
+    return made("convert_checkpoint", "checkpoint=folder", dataset=dataset, version=version)
 
 
 def encoder_files(encoder):

@@ -82,8 +82,20 @@ def _with_nulls(content: Any) -> Any:
 
 def read_json(path: str | Path) -> Any:
     """Return the content of a JSON file. Raises HomingError if it is missing or not valid JSON."""
+    with _readable_json(path) as text:
+        return json.loads(text)
+
+
+def read_json_lines(path: str | Path) -> list[Any]:
+    """Return the rows of a file that `write_json_lines` wrote. Raises HomingError as `read_json`."""
+    with _readable_json(path) as text:
+        return [json.loads(line) for line in text.splitlines()]
+
+
+@contextmanager
+def _readable_json(path: str | Path) -> Iterator[str]:
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        yield Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise HomingError(f"{path}: no such file") from None
     except ValueError as error:

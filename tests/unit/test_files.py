@@ -8,7 +8,15 @@ import threading
 import pytest
 
 from homing.errors import HomingError, TransientError
-from homing.files import atomic_path, is_disk_full, read_json, translate_disk_full, write_json, write_json_lines
+from homing.files import (
+    atomic_path,
+    is_disk_full,
+    read_json,
+    read_json_lines,
+    translate_disk_full,
+    write_json,
+    write_json_lines,
+)
 
 HISTORY = [{"step": 1, "loss": float("nan"), "parts": [1.5, float("-inf")]}, {"step": 2, "loss": 0.25, "parts": (3,)}]
 
@@ -99,15 +107,16 @@ def test_numbers_that_are_not_finite_are_refused_or_null(tmp_path):
     write_json(path, HISTORY, non_finite_as_null=True)
     assert strict_json(path.read_text()) == read_json(path) == expected
     write_json_lines(path, HISTORY, non_finite_as_null=True)
-    assert [strict_json(line) for line in path.read_text().splitlines()] == expected
+    assert [strict_json(line) for line in path.read_text().splitlines()] == read_json_lines(path) == expected
 
 
-def test_missing_and_broken_json_is_named(tmp_path):
+@pytest.mark.parametrize("read", [read_json, read_json_lines])
+def test_missing_and_broken_json_is_named(tmp_path, read):
     with pytest.raises(HomingError, match="a.json: no such file"):
-        read_json(tmp_path / "a.json")
+        read(tmp_path / "a.json")
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(HomingError, match="a.json: not valid JSON"):
-        read_json(tmp_path / "a.json")
+        read(tmp_path / "a.json")
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])

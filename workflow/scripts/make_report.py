@@ -1,13 +1,12 @@
 """Write the report of a run."""
 
-import json
 from pathlib import Path
 
 import geopandas as gpd
 import pandas as pd
 
 from homing import tables
-from homing.files import atomic_path, read_json
+from homing.files import atomic_path, read_json, read_json_lines
 from homing.geocells.quality import per_cell
 from homing.jobs.job import job
 from homing.photos.shards import ShardReader
@@ -27,9 +26,6 @@ with job(snakemake):
     tested = rows_in_set(photos[PLACE], tables.read(files.splits, "splits"), "test")
     cells = gpd.read_parquet(files.geocells)
 
-    def lines(path: str) -> list[str]:
-        return Path(path).read_text(encoding="utf-8").splitlines()
-
     inputs = Inputs(
         truth=tested.merge(tables.read(files.labels, "labels", LABELS), on="photo_id", how="left", validate="1:1"),
         predictions={name: tables.read(files[name], "predictions") for name in COLOURS},
@@ -44,10 +40,10 @@ with job(snakemake):
         metrics={Path(path).stem: read_json(path) for path in files.metrics},
         provenance=read_json(files.provenance),
         histories={
-            "pretrain": [json.loads(line) for line in lines(files.pretrain_history)],
-            "finetune": [json.loads(line) for line in lines(files.finetune_history)],
+            "pretrain": read_json_lines(files.pretrain_history),
+            "finetune": read_json_lines(files.finetune_history),
         },
-        captions=lines(files.preview),
+        captions=Path(files.preview).read_text(encoding="utf-8").splitlines(),
         manifests=[read_json(path) for path in files.manifests],
     )
     with atomic_path(snakemake.output.report) as partial:
